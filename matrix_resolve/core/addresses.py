@@ -1,0 +1,98 @@
+"""Which IP addresses may be dialled, and in which order."""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
+from itertools import zip_longest
+from typing import Self
+
+from attrs import field, frozen
+
+from matrix_resolve.core.names import IPAddress
+
+IPNetwork = IPv4Network | IPv6Network
+
+
+def _networks(networks: Iterable[str | IPNetwork]) -> tuple[IPNetwork, ...]:
+    if isinstance(networks, str):
+        raise TypeError("a sequence of networks is wanted, not one string")
+    return tuple(ip_network(network) for network in networks)
+
+
+DEFAULT_BLOCK: tuple[IPNetwork, ...] = _networks(
+    # What is not on the public Internet, by the IANA special-purpose registries. An explicit list:
+    # what `is_global` says differs between versions of Python, and passes some of these.
+    (
+        "0.0.0.0/8",  # this network
+        "10.0.0.0/8",  # private (RFC 1918)
+        "100.64.0.0/10",  # shared, carrier-grade NAT (RFC 6598)
+        "127.0.0.0/8",  # loopback
+        "169.254.0.0/16",  # link-local; cloud metadata services
+        "172.16.0.0/12",  # private (RFC 1918)
+        "192.0.0.0/24",  # IETF protocol assignments (RFC 6890)
+        "192.0.2.0/24",  # documentation (RFC 5737)
+        "192.88.99.0/24",  # 6to4 relays, deprecated (RFC 7526)
+        "192.168.0.0/16",  # private (RFC 1918)
+        "198.18.0.0/15",  # benchmarking (RFC 2544)
+        "198.51.100.0/24",  # documentation (RFC 5737)
+        "203.0.113.0/24",  # documentation (RFC 5737)
+        "224.0.0.0/4",  # multicast
+        "240.0.0.0/4",  # reserved, broadcast
+        "::/96",  # unspecified, loopback, IPv4-compatible
+        "64:ff9b:1::/48",  # local-use translation (RFC 8215)
+        "100::/64",  # discard (RFC 6666)
+        "2001::/23",  # IETF protocol assignments, Teredo among them
+        "2001:db8::/32",  # documentation (RFC 3849)
+        "2002::/16",  # 6to4: IPv4 of any kind inside
+        "3fff::/20",  # documentation (RFC 9637)
+        "5f00::/16",  # segment routing (RFC 9602)
+        "fc00::/7",  # unique local
+        "fe80::/10",  # link-local
+        "fec0::/10",  # site-local, deprecated
+        "ff00::/8",  # multicast
+    )
+)
+
+# IPv6 that stands for one IPv4 address: mapped (RFC 4291) and translated by NAT64 (RFC 6052).
+_EMBEDDING = _networks(("::ffff:0:0/96", "64:ff9b::/96"))
+
+
+@frozen
+class AddressPolicy:
+    """Which IP addresses may be dialled: all but those in `block`, `allow` winning over it.
+
+    Networks are given as strings or `ipaddress` networks. An IPv6 address that stands for an IPv4
+    address (`::ffff:0:0/96`, `64:ff9b::/96`) is judged by that. Blocked by default is what is not
+    on the public Internet, so that a stranger's DNS can't point at your own network (SSRF).
+    """
+
+    allow: tuple[IPNetwork, ...] = field(default=(), converter=_networks)
+    block: tuple[IPNetwork, ...] = field(default=DEFAULT_BLOCK, converter=_networks)
+
+    @classmethod
+    def allow_all(cls) -> Self:
+        """Return a policy that allows every address, for tests and private networks."""
+        return cls(block=())
+
+    def allows(self, address: IPAddress) -> bool:
+        """Return whether `address` may be dialled."""
+        forms = _forms(address)
+        if any(form in network for network in self.allow for form in forms):
+            return True
+        return not any(form in network for network in self.block for form in forms)
+
+
+def _forms(address: IPAddress) -> tuple[IPAddress, ...]:
+    """Return the address and, if it embeds one, the IPv4 address that it stands for."""
+    if any(address in network for network in _EMBEDDING):
+        return address, IPv4Address(int(address) & 0xFFFFFFFF)
+    return (address,)
+
+
+def interleaved(addresses: Iterable[IPAddress]) -> tuple[IPAddress, ...]:
+    """Return `addresses` without repeats, IPv6 and IPv4 in turn, IPv6 first (RFC 8305, 4)."""
+    unique = dict.fromkeys(addresses)
+    pairs = zip_longest(
+        (address for address in unique if address.version == 6),
+        (address for address in unique if address.version == 4),
+    )
+    return tuple(address for pair in pairs for address in pair if address is not None)

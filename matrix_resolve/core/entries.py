@@ -1,0 +1,172 @@
+"""What a cache keeps of a question: the last outcome, the last good answer, and their times."""
+
+import json
+import math
+import random
+from typing import Any
+
+from attrs import frozen
+
+from matrix_resolve.core.lifetimes import Learned, is_good, is_temporary, lifetime
+from matrix_resolve.core.questions import Answer, NotDelegated
+from matrix_resolve.core.serial import answer_from_dict, answer_to_dict
+from matrix_resolve.errors import CacheError
+from matrix_resolve.policy import Policy
+
+_VERSION = 1
+
+
+@frozen
+class Given:
+    """An answer that an entry gives: is it past its lifetime, and until when does it hold?
+
+    `until`: the end of its lifetime, of a stale one when the question may be asked again (Unix
+    seconds). `failure`: why asking again failed.
+    """
+
+    answer: Answer
+    stale: bool
+    until: float
+    failure: str | None = None
+
+
+@frozen(kw_only=True)
+class CacheEntry:
+    """What is known about one question. Times are Unix seconds.
+
+    `outcome` is the last outcome, a failure too; it was asked at `asked_at` and stands until
+    `fresh_until`. `good` is the last good answer (the outcome itself unless that is a failure);
+    its lifetime ends at `good_until`, and while asking again fails it may be given until
+    `stale_until`. `failures` counts those in a row. After `keep_until` nothing here is of use.
+    """
+
+    outcome: Answer
+    asked_at: float
+    fresh_until: float
+    keep_until: float
+    failures: int = 0
+    good: Answer | None = None
+    good_until: float = 0.0
+    stale_until: float = 0.0
+
+    def is_fresh(self, now: float) -> bool:
+        """Return whether the question need not be asked now."""
+        return now < self.fresh_until
+
+    def given(self, now: float) -> Given:
+        """Return the answer that holds now as long as the question is not asked again."""
+        good = self.good
+        if good is None or good is self.outcome or now >= self.stale_until:
+            return Given(self.outcome, not self.is_fresh(now), self.fresh_until)
+        stale = now >= self.good_until
+        return Given(
+            good,
+            stale,
+            self.fresh_until if stale else self.good_until,
+            getattr(self.outcome, "reason", None),
+        )
+
+    def to_json(self) -> bytes:
+        """Return this entry as JSON that other processes and later versions can read."""
+        return json.dumps(
+            {
+                "version": _VERSION,
+                "outcome": answer_to_dict(self.outcome),
+                "good": None if self.good is None else answer_to_dict(self.good),
+                "failures": self.failures,
+                **{name: getattr(self, name) for name in _TIMES},
+            },
+            separators=(",", ":"),
+        ).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes | str) -> "CacheEntry":
+        """Return the entry that `to_json` wrote; raise `CacheError` for anything else."""
+        try:
+            return _from_dict(json.loads(data))
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise CacheError(f"not a cache entry: {error}", temporary=False) from error
+
+
+_TIMES = ("asked_at", "fresh_until", "keep_until", "good_until", "stale_until")
+
+
+def _from_dict(data: Any) -> CacheEntry:
+    if data["version"] != _VERSION:
+        raise ValueError("an unknown version")
+    times = {name: data[name] for name in _TIMES}
+    for value in times.values():
+        if type(value) not in (int, float) or not math.isfinite(value):
+            raise ValueError("a time that is no number")
+    failures = data["failures"]
+    if type(failures) is not int or failures < 0:
+        raise ValueError("failures that are no count")
+    outcome = answer_from_dict(data["outcome"])
+    good = None if data["good"] is None else answer_from_dict(data["good"])
+    # One object again where it was one: `given` tells the two apart by identity.
+    if good == outcome:
+        good = outcome
+    return CacheEntry(outcome=outcome, good=good, failures=failures, **times)
+
+
+def remember(
+    previous: CacheEntry | None,
+    learned: Learned,
+    *,
+    asked_at: float,
+    now: float,
+    policy: Policy,
+    rng: random.Random,
+) -> CacheEntry:
+    """Return the entry that follows `previous` once `learned` has been found out.
+
+    A good answer replaces everything. A temporary failure keeps the good answer in reserve for
+    `policy.stale_for` past its lifetime; a definite one leaves it the rest of its lifetime only.
+    """
+    answer = learned.answer
+    valid_before = previous is not None and previous.good is not None
+
+    def lives(failures: int) -> float:
+        return now + lifetime(
+            learned, failures=failures, valid_before=valid_before, policy=policy, rng=rng
+        )
+
+    if is_good(answer):
+        fresh_until = lives(0)
+        stale_until = fresh_until + policy.stale_for
+        return CacheEntry(
+            outcome=answer,
+            asked_at=asked_at,
+            fresh_until=fresh_until,
+            keep_until=stale_until,
+            good=answer,
+            good_until=fresh_until,
+            stale_until=stale_until,
+        )
+    failures = 1
+    good, good_until, stale_until = None, 0.0, 0.0
+    if previous is not None:
+        good, good_until, stale_until = previous.good, previous.good_until, previous.stale_until
+        if _same_trouble(previous.outcome, answer):
+            failures = previous.failures + 1
+        if not is_temporary(answer):
+            stale_until = min(stale_until, good_until)
+    fresh_until = lives(failures)
+    return CacheEntry(
+        outcome=answer,
+        asked_at=asked_at,
+        fresh_until=fresh_until,
+        # Past its end a failure is still kept, so that doubling goes on where it was.
+        keep_until=max(fresh_until + policy.failure_max_ttl, stale_until),
+        failures=failures,
+        good=good,
+        good_until=good_until,
+        stale_until=stale_until,
+    )
+
+
+def _same_trouble(before: Answer, now: Answer) -> bool:
+    """Return whether one row of failures goes on: our own DNS's trouble counts apart."""
+    if isinstance(before, NotDelegated) and isinstance(now, NotDelegated):
+        return (before.temporary, before.lookup_failed) == (now.temporary, now.lookup_failed)
+    return type(before) is type(now)

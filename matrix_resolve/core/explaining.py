@@ -1,0 +1,132 @@
+"""A resolution told step by step, in the words of the specification."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from matrix_resolve.core.questions import (
+    Addresses,
+    AddressesFailed,
+    Answer,
+    AskWellKnown,
+    Delegated,
+    NoSrvRecords,
+    NotDelegated,
+    ServiceNotOffered,
+    SrvFailed,
+    SrvRecords,
+)
+
+if TYPE_CHECKING:
+    from matrix_resolve.core.resolution import Resolution, TrailEntry
+
+
+@frozen
+class StepTold:
+    """One step as it went: its label, what was found, whether it decided, its question if any."""
+
+    label: str
+    text: str
+    taken: bool
+    entry: "TrailEntry | None" = None
+
+
+def story(resolution: "Resolution") -> Iterator[StepTold]:
+    """Yield the steps in order, up to the one that decided."""
+    for told in _all_steps(resolution):
+        yield told
+        if told.taken:
+            return
+
+
+def _all_steps(resolution: "Resolution") -> Iterator[StepTold]:
+    decided = resolution.step.value
+    name, delegated = resolution.server_name, resolution.delegated_to
+
+    def told(label: str, taken: str, passed_over: str) -> StepTold:
+        return StepTold(label, taken if label == decided else passed_over, label == decided)
+
+    yield told("1", "the hostname is an IP literal", "the hostname is no IP literal")
+    yield told("2", "the server name has a port", "the server name has no port")
+    asked = {str(entry.question): entry for entry in resolution.trail}
+    well_known = asked.get(str(AskWellKnown(name.hostname)))
+    if well_known is not None:
+        yield StepTold("3", describe(well_known.answer), taken=False, entry=well_known)
+    if delegated is not None:
+        yield told("3.1", f"{delegated} is an IP literal", f"{delegated} is no IP literal")
+        yield told("3.2", f"{delegated} has a port", f"{delegated} has no port")
+    host, labels = (name, ("4", "5", "6")) if delegated is None else (delegated, _DELEGATED)
+    for label, service in zip(labels, ("_matrix-fed", "_matrix"), strict=False):
+        srv = asked.get(f"SRV {service}._tcp.{host.hostname.lower()}")
+        text = "not asked (legacy_srv is off)" if srv is None else describe(srv.answer)
+        yield StepTold(label, text, label == decided, srv)
+    yield told(labels[-1], f"port 8448 of {host}", "")
+
+
+_DELEGATED = ("3.3", "3.4", "3.5")
+
+
+def explain(resolution: "Resolution") -> str:
+    """Return the whole story as plain text, several lines."""
+    lines = [str(resolution.server_name)]
+    for told in story(resolution):
+        verdict = "taken: " if told.taken else "passed over: " if told.entry is None else ""
+        lines.append(f"  step {told.label:<4} {verdict}{told.text}")
+        if told.entry is not None:
+            lines.append(f"            {told.entry.question}: {circumstances(told.entry)}")
+    lines += [
+        f"  connect to  {', '.join(map(str, resolution.targets))}",
+        f"  Host        {resolution.host_header}",
+        f"  certificate {resolution.tls_name}",
+    ]
+    if resolution.stale:
+        lines.append("  stale: rests on an answer past its lifetime")
+    if resolution.degraded:
+        lines.append("  degraded: an SRV lookup failed and was treated as no records")
+    return "\n".join(lines)
+
+
+def circumstances(entry: "TrailEntry") -> str:
+    """Say who answered, how long it took and how long the answer may be kept."""
+    source = "from cache" if entry.from_cache else f"asked, {entry.duration * 1000:.0f} ms"
+    parts = [source, f"kept for {lasting(entry.kept_for)}"]
+    if entry.stale:
+        parts.append("stale")
+    if entry.failure is not None:
+        parts.append(f"asking again failed: {entry.failure}")
+    return ", ".join(parts)
+
+
+def lasting(seconds: float) -> str:
+    """Return a duration as people say it: "45 s", "5 min", "24 h"."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h"
+
+
+def describe(answer: Answer) -> str:
+    """Return an answer in words."""
+    match answer:
+        case Delegated(to=to, url=url):
+            return f"delegates to {to} ({url})"
+        case NotDelegated(reason=reason):
+            return f"nothing usable: {reason}"
+        case SrvRecords(records=records):
+            listed = ", ".join(
+                f"{r.target}:{r.port} (priority {r.priority}, weight {r.weight})" for r in records
+            )
+            return f"SRV records: {listed}"
+        case NoSrvRecords(reason=reason):
+            return reason
+        case ServiceNotOffered():
+            return 'the service is not offered (target ".")'
+        case SrvFailed(reason=reason):
+            return f"the lookup failed: {reason}"
+        case Addresses(addresses=addresses, canonical_name=alias):
+            listed = ", ".join(map(str, addresses)) or "no addresses"
+            return listed if alias is None else f"{listed} (an alias of {alias})"
+        case AddressesFailed(reason=reason):
+            return f"the lookup failed: {reason}"

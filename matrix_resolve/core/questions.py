@@ -1,0 +1,138 @@
+"""The questions that a resolution asks, and the answers to them.
+
+A question is frozen and hashable, so it is the cache key as well. An answer is what the core has
+made of a plug-in's reply: a small value that says only what the decision needs.
+"""
+
+from attrs import field, frozen
+
+from matrix_resolve.core.names import IPAddress, ServerName
+from matrix_resolve.core.replies import SrvRecord
+
+
+def _lowered(name: str) -> str:
+    return name.lower()
+
+
+@frozen(cache_hash=True)
+class AskWellKnown:
+    """Ask for `https://<hostname>/.well-known/matrix/server` (step 3)."""
+
+    hostname: str = field(converter=_lowered)
+
+    @property
+    def key(self) -> str:
+        """A stable, lower-case text for this question, for use as a cache key."""
+        return f"wk:{self.hostname}"
+
+    def __str__(self) -> str:
+        return f"https://{self.hostname}/.well-known/matrix/server"
+
+
+@frozen(cache_hash=True)
+class AskSrv:
+    """Ask for the SRV records of `name`, service labels included (steps 3.3, 3.4, 4 and 5)."""
+
+    name: str = field(converter=_lowered)
+
+    @property
+    def key(self) -> str:
+        """A stable, lower-case text for this question, for use as a cache key."""
+        return f"srv:{self.name}"
+
+    def __str__(self) -> str:
+        return f"SRV {self.name}"
+
+
+@frozen(cache_hash=True)
+class AskAddresses:
+    """Ask for the IP addresses of `hostname`. Not part of the decision; never in a shared cache."""
+
+    hostname: str = field(converter=_lowered)
+
+    @property
+    def key(self) -> str:
+        """A stable, lower-case text for this question, for use as a key in memory."""
+        return f"addr:{self.hostname}"
+
+    def __str__(self) -> str:
+        return f"addresses of {self.hostname}"
+
+
+Question = AskWellKnown | AskSrv | AskAddresses
+
+
+@frozen
+class Delegated:
+    """The document names another server; `url` is where it was found in the end."""
+
+    to: ServerName
+    url: str
+
+
+@frozen
+class NotDelegated:
+    """The well-known request gave nothing usable, and `reason` says why.
+
+    `temporary` tells a server in trouble from one that says no. `lookup_failed`: the addresses of
+    the web server could not be found out, which is our own DNS's trouble more often than its.
+    `url` is where the response came from, None if there was none.
+    """
+
+    reason: str
+    temporary: bool = False
+    lookup_failed: bool = False
+    url: str | None = None
+
+
+@frozen
+class SrvRecords:
+    """The usable records, lowest priorities first; never empty."""
+
+    records: tuple[SrvRecord, ...]
+
+
+@frozen
+class NoSrvRecords:
+    """No usable SRV record is published, and `reason` says what there is instead."""
+
+    reason: str
+
+
+@frozen
+class ServiceNotOffered:
+    """The only record has the target "." (RFC 2782)."""
+
+
+@frozen
+class SrvFailed:
+    """The lookup failed: nothing is known about the records."""
+
+    reason: str
+
+
+@frozen
+class Addresses:
+    """The IP addresses of a host, none if it has none, and what it is an alias of."""
+
+    addresses: tuple[IPAddress, ...]
+    canonical_name: str | None = None
+
+
+@frozen
+class AddressesFailed:
+    """The lookup failed: nothing is known about the addresses."""
+
+    reason: str
+
+
+Answer = (
+    Delegated
+    | NotDelegated
+    | SrvRecords
+    | NoSrvRecords
+    | ServiceNotOffered
+    | SrvFailed
+    | Addresses
+    | AddressesFailed
+)

@@ -1,0 +1,139 @@
+"""The result of a resolution, and the story of how it came about."""
+
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from attrs import field, frozen
+
+from matrix_resolve.core.explaining import explain
+from matrix_resolve.core.names import IPAddress, ServerName
+from matrix_resolve.core.questions import Answer, Question
+from matrix_resolve.core.serial import answer_to_dict
+
+
+class Step(Enum):
+    """The step of "Resolving server names" that decided; the values are the specification's."""
+
+    IP_LITERAL = "1"
+    EXPLICIT_PORT = "2"
+    WELL_KNOWN_IP_LITERAL = "3.1"
+    WELL_KNOWN_EXPLICIT_PORT = "3.2"
+    WELL_KNOWN_SRV = "3.3"
+    WELL_KNOWN_LEGACY_SRV = "3.4"
+    WELL_KNOWN_DEFAULT_PORT = "3.5"
+    SRV = "4"
+    LEGACY_SRV = "5"
+    DEFAULT_PORT = "6"
+
+
+@frozen(kw_only=True)
+class Target:
+    """A host and port to connect to. `host` is a DNS name or an IP literal without brackets.
+
+    `priority` and `weight` are those of the SRV record (RFC 2782), 0 where there was none.
+    """
+
+    host: str
+    port: int
+    priority: int = 0
+    weight: int = 0
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@frozen(kw_only=True)
+class Endpoint:
+    """An IP address and port to dial, and the target that it belongs to."""
+
+    address: IPAddress
+    port: int
+    target: Target
+
+
+@frozen(kw_only=True)
+class TrailEntry:
+    """One question of a resolution and its answer.
+
+    `from_cache`: nothing was asked. `duration`: seconds from question to answer. `kept_for`: the
+    seconds that the answer had left to live when it was given. `stale`: the answer is past its
+    lifetime, and `failure` says why asking again failed.
+    """
+
+    question: Question
+    answer: Answer
+    from_cache: bool
+    duration: float
+    kept_for: float
+    stale: bool = False
+    failure: str | None = None
+
+
+@frozen(kw_only=True)
+class Resolution:
+    """Where a server name leads: what to connect to, what to send, what certificate to demand.
+
+    Send `host_header` as `Host`; demand a certificate valid for `tls_name` (no brackets, no port),
+    and send it as SNI unless it is an IP address. `targets` are never empty and in the order to
+    try. `delegated_to` is what the well-known document named.
+
+    `expires_at` (UTC) is the earliest end of the lifetimes that this rests on, of a stale answer
+    when it may be asked again; None if no question was asked (steps 1 and 2). `stale`: rests on
+    an answer past its lifetime, because asking again failed or is slow. `degraded`: an SRV lookup
+    failed and was treated as "none". `trail` holds each question with its answer; of a repeated
+    answer it tells of the resolve that found it. Equality leaves out `trail` and `expires_at`.
+    """
+
+    server_name: ServerName
+    step: Step
+    host_header: str
+    tls_name: str
+    targets: tuple[Target, ...]
+    delegated_to: ServerName | None = None
+    expires_at: datetime | None = field(default=None, eq=False)
+    stale: bool = False
+    degraded: bool = False
+    trail: tuple[TrailEntry, ...] = field(default=(), eq=False, repr=False)
+
+    def __str__(self) -> str:
+        targets = ", ".join(map(str, self.targets))
+        flags = "".join(f", {flag}" for flag in ("stale", "degraded") if getattr(self, flag))
+        return (
+            f"{self.server_name}: connect to {targets}, Host {self.host_header}, "
+            f"certificate for {self.tls_name} (step {self.step.value}{flags})"
+        )
+
+    def explain(self) -> str:
+        """Return the readable story, several lines: each step, why it was passed over or taken."""
+        return explain(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return this as JSON-ready values. Keys are stable within a `"version"`."""
+        return {
+            "version": 1,
+            "server_name": str(self.server_name),
+            "step": self.step.value,
+            "host_header": self.host_header,
+            "tls_name": self.tls_name,
+            "targets": [
+                {"host": t.host, "port": t.port, "priority": t.priority, "weight": t.weight}
+                for t in self.targets
+            ],
+            "delegated_to": None if self.delegated_to is None else str(self.delegated_to),
+            "expires_at": None if self.expires_at is None else self.expires_at.isoformat(),
+            "stale": self.stale,
+            "degraded": self.degraded,
+            "trail": [
+                {
+                    "question": entry.question.key,
+                    "answer": answer_to_dict(entry.answer),
+                    "from_cache": entry.from_cache,
+                    "duration": round(entry.duration, 6),
+                    "kept_for": round(entry.kept_for, 3),
+                    "stale": entry.stale,
+                    "failure": entry.failure,
+                }
+                for entry in self.trail
+            ],
+        }

@@ -1,0 +1,84 @@
+"""SRV records: which can be used, and the order to try them in (RFC 2782)."""
+
+import random
+from collections import Counter
+from collections.abc import Iterable
+from operator import attrgetter
+from typing import Protocol, TypeVar
+
+from matrix_resolve.core.names import is_hostname
+from matrix_resolve.core.questions import NoSrvRecords, ServiceNotOffered, SrvRecords
+from matrix_resolve.core.replies import SrvRecord, SrvReply
+
+MAX_KEPT = 64
+"""Usable records kept of one answer: more than anyone publishes, less than hurts to keep."""
+
+
+class Weighted(Protocol):
+    """Whatever has the priority and weight of an SRV record."""
+
+    @property
+    def priority(self) -> int:
+        """Lower ones are tried first."""
+        ...
+
+    @property
+    def weight(self) -> int:
+        """The share of the draws within a priority."""
+        ...
+
+
+_W = TypeVar("_W", bound=Weighted)
+
+
+def read_srv_reply(reply: SrvReply) -> SrvRecords | NoSrvRecords | ServiceNotOffered:
+    """Return the usable records, lowest priorities first, at most `MAX_KEPT`.
+
+    A record that can't be used (port 0, a target that is no host name) is passed over. A sole
+    record with the target "." says that the service is not offered; beside others it is passed
+    over.
+    """
+    if not reply.records:
+        return NoSrvRecords("no records")
+    if len(reply.records) == 1 and reply.records[0].target in (".", ""):
+        return ServiceNotOffered()
+    usable = [record for record in map(_without_final_dot, reply.records) if is_usable(record)]
+    if not usable:
+        return NoSrvRecords("no usable record")
+    usable.sort(key=attrgetter("priority"))
+    return SrvRecords(tuple(usable[:MAX_KEPT]))
+
+
+def is_usable(record: SrvRecord) -> bool:
+    """Return whether a connection can be made to what the record says."""
+    numbers = (record.priority, record.weight, record.port)
+    return (
+        all(isinstance(n, int) and 0 <= n <= 65535 for n in numbers)
+        and record.port != 0
+        and isinstance(record.target, str)
+        and is_hostname(record.target)
+    )
+
+
+def _without_final_dot(record: SrvRecord) -> SrvRecord:
+    if not isinstance(record.target, str) or not record.target.endswith("."):
+        return record
+    return SrvRecord(record.priority, record.weight, record.port, record.target[:-1])
+
+
+def in_order(records: Iterable[_W], rng: random.Random) -> tuple[_W, ...]:
+    """Return `records` in the order to try them, drawn afresh on each call (RFC 2782).
+
+    Lowest priority first; within one, a weighted random order without replacement: sorting by
+    exponential variates whose rates are the weights gives exactly that (Efraimidis and Spirakis).
+    In the RFC's running sums the weights 0 of a priority share a chance of 1 in (sum + 1); so here
+    they weigh 1 together. That draws them seldom, and evenly when there is nothing else.
+    """
+    records = tuple(records)
+    zeros = Counter(record.priority for record in records if record.weight == 0)
+
+    def drawn(record: _W) -> tuple[int, float]:
+        rate = record.weight or 1 / zeros[record.priority]
+        return record.priority, rng.expovariate(rate)
+
+    return tuple(sorted(records, key=drawn))

@@ -1,0 +1,94 @@
+"""The well-known document: what a response says, and where a redirect leads.
+
+https://spec.matrix.org/latest/server-server-api/#getwell-knownmatrixserver
+"""
+
+import json
+import re
+from typing import NoReturn
+from urllib.parse import urljoin, urlsplit
+
+from matrix_resolve.core.names import ServerName
+from matrix_resolve.core.questions import Delegated, NotDelegated
+from matrix_resolve.core.replies import HttpResponse
+from matrix_resolve.errors import InvalidServerNameError, WellKnownFetchError, shown
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+# A server in trouble rather than one that says no: time-out, too early, too many requests.
+_TEMPORARY = frozenset({408, 425, 429})
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+# Not in a URI reference as it stands (RFC 3986): controls, spaces, non-ASCII.
+_NOT_IN_A_REFERENCE = re.compile(r"[^\x21-\x7e]")
+
+
+def read_well_known(response: HttpResponse, *, max_body: int) -> Delegated | NotDelegated:
+    """Return what the response to a well-known request says.
+
+    Usable is status 200 exactly, at most `max_body` bytes of UTF-8 (a BOM is tolerated) that are a
+    JSON object, whatever its Content-Type, with a server name in `m.server`. All else is "nothing
+    usable", with the reason; never an error.
+    """
+
+    def unusable(reason: str, *, temporary: bool = False) -> NotDelegated:
+        return NotDelegated(reason, temporary=temporary, url=response.url)
+
+    if response.status != 200:
+        temporary = response.status in _TEMPORARY or 500 <= response.status <= 599
+        return unusable(f"status {response.status}", temporary=temporary)
+    if len(response.body) > max_body:
+        return unusable(f"the body is longer than {max_body} bytes", temporary=True)
+    try:
+        text = response.body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return unusable("the body is not UTF-8")
+    try:
+        document = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):  # an integer of 5,000 digits is a plain ValueError
+        return unusable("the body is not JSON")
+    if not isinstance(document, dict):
+        return unusable("the document is not a JSON object")
+    if "m.server" not in document:
+        return unusable("the document has no m.server")
+    try:
+        return Delegated(ServerName.parse(document["m.server"]), response.url)
+    except InvalidServerNameError as error:
+        return unusable(f"m.server: {error}")
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def next_hop(url: str, status: int, location: str | None) -> str | None:
+    """Return the URL that a response redirects to, or None if it is the final one.
+
+    `url` is what was asked, `location` the `Location` header if there was one. The fragment is
+    left out. Raises `WellKnownFetchError` (not temporary) for a redirect that must not be
+    followed: no or a malformed `Location`, another scheme than https, userinfo, a host that is
+    no server name. The caller counts hops and notices loops.
+    """
+    if status not in REDIRECTS:
+        return None
+    if not location:
+        raise _refused("a redirect without Location")
+    if _NOT_IN_A_REFERENCE.search(location):
+        raise _refused(f"a redirect to {shown(location)}, which is no URL")
+    try:
+        # urljoin() reads "https:x" and "https:///x" as relative; browsers and attackers do not.
+        if location.startswith("//"):
+            location = "https:" + location
+        elif not _SCHEME.match(location):
+            location = urljoin(url, location)
+        if not location.lower().startswith("https://"):
+            raise _refused(f"a redirect to {shown(location)}, which is not https")
+        parts = urlsplit(location)
+        ServerName.parse(parts.netloc)
+    except ValueError as error:
+        raise _refused(f"a redirect to {shown(location)}, whose host is refused") from error
+    return parts._replace(netloc=parts.netloc.lower(), path=parts.path or "/", fragment="").geturl()
+
+
+def _refused(reason: str) -> WellKnownFetchError:
+    return WellKnownFetchError(reason, temporary=False)

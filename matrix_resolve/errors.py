@@ -1,0 +1,108 @@
+"""Every error that this package raises on purpose.
+
+MatrixResolveError
+├── InvalidServerNameError (also ValueError)   the caller's name is no server name
+├── ServiceNotOfferedError                     the server says: no federation here
+├── AddressNotAllowedError                     the address policy forbids every address
+├── ConnectError                               no target could be reached
+└── BackendError                               what plug-ins raise: "no answer"
+    ├── WellKnownFetchError                    -> the decision goes on at step 4
+    ├── SrvLookupError                         -> see Policy.srv_failure
+    ├── AddressLookupError                     -> no endpoints; of a fetch, step 4
+    └── CacheError                             -> treated as a miss
+
+The first branch is the caller's to mend, the next two are facts about the other server, and a
+`BackendError` blames the network or the plug-in that met it.
+"""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address
+
+
+class MatrixResolveError(Exception):
+    """The root: catch this to catch everything that a resolution can end in."""
+
+
+class InvalidServerNameError(MatrixResolveError, ValueError):
+    """The text is no Matrix server name (specification, appendix "Server Name").
+
+    `server_name` is the text as it was given, `reason` says what is wrong with it.
+    """
+
+    def __init__(self, server_name: object, reason: str) -> None:
+        super().__init__(server_name, reason)
+        self.server_name = server_name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{shown(self.server_name)} is not a server name: {self.reason}"
+
+
+class ServiceNotOfferedError(MatrixResolveError):
+    """The only SRV record has the target ".": the service is decidedly not offered (RFC 2782)."""
+
+
+class AddressNotAllowedError(MatrixResolveError):
+    """The address policy forbids every address that there is; `addresses` lists them."""
+
+    def __init__(self, host: str, addresses: Sequence[IPv4Address | IPv6Address]) -> None:
+        super().__init__(host, tuple(addresses))
+        self.host = host
+        self.addresses = tuple(addresses)
+
+    def __str__(self) -> str:
+        listed = ", ".join(str(address) for address in self.addresses)
+        return f"the address policy forbids every address of {self.host}: {listed}"
+
+
+class ConnectError(MatrixResolveError):
+    """No target could be reached; `attempts` says for each address why."""
+
+    def __init__(self, message: str, attempts: Sequence[object] = ()) -> None:
+        super().__init__(message, tuple(attempts))
+        self.attempts = tuple(attempts)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class BackendError(MatrixResolveError):
+    """A plug-in has no answer.
+
+    `temporary` tells whether asking again soon may help (no connection, a time-out) or the
+    answer is definite (a refused redirect, for example). It decides how long the failure is
+    remembered.
+    """
+
+    def __init__(self, reason: str, *, temporary: bool = True) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.temporary = temporary
+
+
+class WellKnownFetchError(BackendError):
+    """The well-known document could not be fetched."""
+
+
+class SrvLookupError(BackendError):
+    """An SRV lookup failed: SERVFAIL, REFUSED, time-out. "No records" is an answer, not this."""
+
+
+class AddressLookupError(BackendError):
+    """The addresses of a host could not be found out, or, from `endpoints()`, there are none."""
+
+
+class CacheError(BackendError):
+    """A cache could not be read or written, or a cached value is not one of ours."""
+
+
+def shown(value: object, limit: int = 80) -> str:
+    """Return `value` quoted for a message: printable ASCII on one line, at most `limit` long.
+
+    Names and documents come from strangers; none of their bytes reaches a log or terminal raw.
+    """
+    if not isinstance(value, str):  # the repr of a deeply nested list may exhaust the stack
+        return f"a {type(value).__name__}"
+    # Cut before quoting, so that a megabyte of text is not escaped only to be thrown away.
+    text = ascii(value[:limit])
+    return text if len(text) <= limit else text[: limit - 3] + "..."
