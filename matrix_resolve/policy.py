@@ -31,10 +31,14 @@ def _fraction(instance: object, attribute: "Attribute[float]", value: float) -> 
         raise ValueError(f"{attribute.name} must be at least 0 and below 1: {value!r}")
 
 
-def _srv_failure(instance: object, attribute: "Attribute[str]", value: str) -> None:
+def _srv_failure(
+    instance: object, attribute: "Attribute[SrvFailurePolicy]", value: "SrvFailurePolicy"
+) -> None:
     if value not in ("fallback", "raise"):
         raise ValueError(f'srv_failure must be "fallback" or "raise": {value!r}')
 
+
+SrvFailurePolicy = Literal["fallback", "raise"]
 
 _MINUTE = 60.0
 _HOUR = 60 * _MINUTE
@@ -87,7 +91,7 @@ class Policy:
     """Most lifetime of SRV records, against a TTL of years."""
     srv_negative_ttl: float = field(default=15 * _MINUTE, validator=_not_negative)
     """Lifetime of "no records" when the backend does not know the zone's own (RFC 2308)."""
-    srv_failure: Literal["fallback", "raise"] = field(default="fallback", validator=_srv_failure)
+    srv_failure: SrvFailurePolicy = field(default="fallback", validator=_srv_failure)
     """A failed SRV lookup: go on as if there were none and say `degraded`, or raise."""
     srv_failure_min_ttl: float = field(default=5.0, validator=_positive)
     """How long a failed lookup is remembered, doubling: our own DNS recovers soon (RFC 9520)."""

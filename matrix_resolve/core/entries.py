@@ -1,7 +1,6 @@
 """What a cache keeps of a question: the last outcome, the last good answer, and their times."""
 
 import json
-import math
 import random
 from typing import Any
 
@@ -53,11 +52,15 @@ class CacheEntry:
         """Return whether the question need not be asked now."""
         return now < self.fresh_until
 
-    def given(self, now: float) -> Given:
-        """Return the answer that holds now as long as the question is not asked again."""
+    def given(self, now: float, *, just_asked: bool = False) -> Given:
+        """Return the answer that holds now as long as the question is not asked again.
+
+        `just_asked`: the outcome is of this moment, so it is not stale however short its lifetime.
+        """
         good = self.good
         if good is None or good is self.outcome or now >= self.stale_until:
-            return Given(self.outcome, not self.is_fresh(now), self.fresh_until)
+            stale = not (just_asked or self.is_fresh(now))
+            return Given(self.outcome, stale, self.fresh_until)
         stale = now >= self.good_until
         return Given(
             good,
@@ -88,6 +91,8 @@ class CacheEntry:
             raise CacheError(f"not a cache entry: {error}", temporary=False) from error
 
 
+# The last second that `datetime` can hold.
+_LATEST = 253402300799
 _TIMES = ("asked_at", "fresh_until", "keep_until", "good_until", "stale_until")
 
 
@@ -96,8 +101,8 @@ def _from_dict(data: Any) -> CacheEntry:
         raise ValueError("an unknown version")
     times = {name: data[name] for name in _TIMES}
     for value in times.values():
-        if type(value) not in (int, float) or not math.isfinite(value):
-            raise ValueError("a time that is no number")
+        if type(value) not in (int, float) or not 0 <= value <= _LATEST:
+            raise ValueError("a time that is none")
     failures = data["failures"]
     if type(failures) is not int or failures < 0:
         raise ValueError("failures that are no count")

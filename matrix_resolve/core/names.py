@@ -39,7 +39,7 @@ class ServerName:
     hostname: str = field(eq=False)
     port: int | None = field(default=None, eq=False)
     ip_address: IPAddress | None = field(default=None, eq=False)
-    _text: str = field(repr=False)
+    _text: str = field(alias="text", repr=False)
 
     @property
     def is_ip_literal(self) -> bool:
@@ -92,6 +92,11 @@ class ServerName:
 def is_hostname(text: str) -> bool:
     """Return whether `text` is a DNS host name in the server name grammar, and no IP literal."""
     return _parse_ipv4(text) is None and _hostname_fault(text) is None
+
+
+def parse_ip_literal(text: str) -> IPAddress | None:
+    """Return the address that `text` spells, IPv6 without brackets; None if it spells none."""
+    return _parse_ipv4(text) or _parse_ipv6(text)
 
 
 def _parse_ipv4(text: str) -> IPv4Address | None:

@@ -1,13 +1,22 @@
 """What plug-ins return: raw facts, not yet judged. The core parses them."""
 
-from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address
+from collections.abc import Iterable, Sequence
 
 from attrs import field, frozen
 
+from matrix_resolve.core.names import IPAddress
 
-def _pairs(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+
+def _headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     return tuple((name, value) for name, value in headers)
+
+
+def _records(records: "Iterable[SrvRecord]") -> "tuple[SrvRecord, ...]":
+    return tuple(records)
+
+
+def _addresses(addresses: Iterable[IPAddress]) -> tuple[IPAddress, ...]:
+    return tuple(addresses)
 
 
 @frozen
@@ -19,7 +28,7 @@ class HttpResponse:
     """
 
     status: int
-    headers: Sequence[tuple[str, str]] = field(converter=_pairs)
+    headers: Sequence[tuple[str, str]] = field(converter=_headers)
     body: bytes = field(repr=False)
     url: str
 
@@ -42,7 +51,7 @@ class SrvReply:
     (RFC 2308); None if unknown.
     """
 
-    records: Sequence[SrvRecord] = field(converter=tuple)
+    records: Sequence[SrvRecord] = field(converter=_records)
     ttl: float | None = None
 
 
@@ -53,6 +62,6 @@ class AddressReply:
     `ttl` as in `SrvReply`. `canonical_name` is what an alias leads to, None if it is no alias.
     """
 
-    addresses: Sequence[IPv4Address | IPv6Address] = field(converter=tuple)
+    addresses: Sequence[IPAddress] = field(converter=_addresses)
     ttl: float | None = None
     canonical_name: str | None = None

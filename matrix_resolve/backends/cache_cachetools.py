@@ -1,0 +1,38 @@
+"""The default cache: in this process's memory, bounded, by cachetools."""
+
+import time
+
+from cachetools import LRUCache
+
+from matrix_resolve.interfaces import CacheEntry, Clock, Question
+
+
+class MemoryCache:
+    """Keeps the entries used last, at most `max_answers` of them.
+
+    Each entry carries its own end, and is dropped when it is met past that: nothing is swept, so
+    many that end at once cost nothing. `clock` is anything with `time()` in Unix seconds.
+    """
+
+    def __init__(self, *, max_answers: int = 300_000, clock: Clock = time) -> None:
+        self._entries: LRUCache[str, CacheEntry] = LRUCache(max_answers)
+        self._clock = clock
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    async def get(self, question: Question, /) -> CacheEntry | None:
+        """Return what is kept about `question`, None if nothing is."""
+        entry = self._entries.get(question.key)
+        if entry is not None and self._clock.time() >= entry.keep_until:
+            del self._entries[question.key]
+            return None
+        return entry
+
+    async def put(self, question: Question, entry: CacheEntry, /) -> None:
+        """Keep `entry`; when the cache is full, the one used least lately goes."""
+        self._entries[question.key] = entry
+
+    async def delete(self, question: Question, /) -> None:
+        """Forget what is kept about `question`, if anything is."""
+        self._entries.pop(question.key, None)

@@ -1,0 +1,232 @@
+"""The default well-known fetcher, by aiohttp."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Mapping
+from contextvars import ContextVar
+from importlib.metadata import version
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from matrix_resolve.core.addresses import AddressPolicy, interleaved
+from matrix_resolve.core.names import IPAddress, ServerName
+from matrix_resolve.core.well_known import next_hop
+from matrix_resolve.errors import WellKnownFetchError
+from matrix_resolve.interfaces import AddressLookup, HttpResponse
+from matrix_resolve.tls import default_ssl_context
+
+SocketAddress = tuple[str, int]
+
+_HTTPS_PORT: Final = 443
+# Enough for what real servers send, and a bound on what a hostile one can.
+_MAX_HEADER: Final = 8 * 1024
+_MAX_HEADERS: Final = 64
+_READ_BUFFER: Final = 16 * 1024
+
+# The addresses that the request of this task may dial: looked up and checked before it begins.
+_pinned: ContextVar[list[ResolveResult]] = ContextVar("pinned")
+
+
+class AiohttpWellKnownFetcher:
+    """Fetches well-known documents with aiohttp: a `WellKnownFetcher`.
+
+    `addresses` looks the hosts up, afresh for every hop; only what `address_policy` allows is
+    dialled, and exactly what was checked is. `ssl_context` None means the system's trust store.
+    `timeout` in seconds bounds a whole fetch, `connect_timeout` TCP and TLS of one hop. At most
+    `max_redirects` are followed (https only), at most `max_body` bytes read and one more, by which
+    the resolver knows that there were more. `max_addresses` of a host are tried.
+
+    `connect_to` maps (host, port) to the (IP address, port) to dial in its place; host is the
+    name or IP literal in lower case. DNS and the policy are asked all the same. It is for tests,
+    whose servers can't have port 443.
+
+    No cookies, no credentials, no proxies from the environment. It belongs to the event loop that
+    it is first used in. Close it with `aclose()` or `async with`.
+    """
+
+    def __init__(
+        self,
+        *,
+        addresses: AddressLookup,
+        address_policy: AddressPolicy | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        timeout: float = 10.0,
+        connect_timeout: float = 5.0,
+        max_redirects: int = 10,
+        max_body: int = 50 * 1024,
+        max_addresses: int = 16,
+        connect_to: Mapping[SocketAddress, SocketAddress] | None = None,
+    ) -> None:
+        self._addresses = addresses
+        self._address_policy = AddressPolicy() if address_policy is None else address_policy
+        self._ssl_context = ssl_context
+        self._timeout = timeout
+        self._connect_timeout = connect_timeout
+        self._max_redirects = max_redirects
+        self._max_body = max_body
+        self._max_addresses = max_addresses
+        self._connect_to = {} if connect_to is None else connect_to
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._open_session()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections; idempotent."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(
+                resolver=_Pinned(),
+                use_dns_cache=False,
+                ssl=self._ssl_context or default_ssl_context(),
+                force_close=True,  # a host is seldom asked twice within a day
+                limit=0,  # how many at once is the resolver's to say
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout),
+                headers={
+                    "Accept": "application/json",
+                    "Accept-Encoding": "identity",
+                    "User-Agent": f"matrix-resolve/{version('matrix-resolve')}",
+                },
+                max_line_size=_MAX_HEADER,
+                max_field_size=_MAX_HEADER,
+                max_headers=_MAX_HEADERS,
+                read_bufsize=_READ_BUFFER,
+            )
+        return self._session
+
+    async def fetch(self, hostname: str, /) -> HttpResponse:
+        """Return the final response to the well-known request for `hostname`.
+
+        Raises `WellKnownFetchError`; lets `AddressLookupError` through.
+        """
+        url = f"https://{hostname}/.well-known/matrix/server"
+        visited: list[str] = []
+        whole = asyncio.timeout(self._timeout)
+        try:
+            async with whole:
+                while True:
+                    visited.append(url)
+                    response = await self._get(url)
+                    if isinstance(response, HttpResponse):
+                        return response
+                    url = response
+                    if url in visited:
+                        raise WellKnownFetchError("redirects go round in a loop", temporary=False)
+                    if len(visited) > self._max_redirects:
+                        raise WellKnownFetchError(
+                            f"more than {self._max_redirects} redirects", temporary=False
+                        )
+        except TimeoutError as error:
+            if not whole.expired():
+                raise
+            raise WellKnownFetchError(f"no response within {self._timeout:g} s") from error
+
+    async def _get(self, url: str) -> HttpResponse | str:
+        """Return the response to one request, or the URL that it redirects to."""
+        authority = ServerName.parse(urlsplit(url).netloc)
+        host, port = authority.canonical_host.lower(), authority.port or _HTTPS_PORT
+        addresses = await self._allowed_addresses(authority, host)
+        mapped = self._connect_to.get((host, port))
+        dial = [(str(ip), port) for ip in addresses] if mapped is None else [mapped]
+        _pinned.set([_resolve_result(host, ip, to_port) for ip, to_port in dial])
+        request_url, headers = URL(url, encoded=True), {}
+        if authority.is_ip_literal and mapped is not None:
+            # aiohttp dials a literal as it stands in the URL, without asking its resolver.
+            headers["Host"] = str(authority)
+            request_url = request_url.with_host(mapped[0]).with_port(mapped[1])
+        try:
+            async with self._open_session().get(
+                request_url, headers=headers, allow_redirects=False, server_hostname=host
+            ) as response:
+                hop = next_hop(url, response.status, response.headers.get("Location"))
+                if hop is not None:
+                    return hop
+                body = await _read(response.content, self._max_body + 1)
+                headers_received = tuple(response.headers.items())
+                return HttpResponse(response.status, headers_received, body, url)
+        except aiohttp.ServerTimeoutError as error:
+            raise WellKnownFetchError(
+                f"no connection to {host} within {self._connect_timeout:g} s"
+            ) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            if isinstance(error, TimeoutError):
+                raise
+            # ValueError: what aiohttp's parsers let through, a label that IDNA can't encode.
+            raise WellKnownFetchError(f"{host}: {_in_words(error)}") from error
+
+    async def _allowed_addresses(self, authority: ServerName, host: str) -> tuple[IPAddress, ...]:
+        """Return the addresses of a hop that the policy allows, in the order to dial."""
+        if authority.ip_address is not None:
+            found: tuple[IPAddress, ...] = (authority.ip_address,)
+        else:
+            found = tuple((await self._addresses.lookup_addresses(host)).addresses)
+        if not found:
+            raise WellKnownFetchError(f"{host} has no addresses")
+        allowed = interleaved(filter(self._address_policy.allows, found))[: self._max_addresses]
+        if not allowed:
+            raise WellKnownFetchError(
+                f"the address policy forbids every address of {host}", temporary=False
+            )
+        return allowed
+
+
+class _Pinned(AbstractResolver):
+    """Gives aiohttp the addresses that were looked up and checked for the request."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        return _pinned.get()
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+def _resolve_result(hostname: str, address: str, port: int) -> ResolveResult:
+    return ResolveResult(
+        hostname=hostname,
+        host=address,
+        port=port,
+        family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+        proto=0,
+        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+    )
+
+
+async def _read(content: aiohttp.StreamReader, limit: int) -> bytes:
+    body = bytearray()
+    while len(body) < limit:
+        chunk = await content.read(limit - len(body))
+        if not chunk:
+            break
+        body += chunk
+    return bytes(body)
+
+
+def _in_words(error: Exception) -> str:
+    """Return a reason for a person: the cause that aiohttp wraps, on one line."""
+    cause = error.__cause__ if isinstance(error, aiohttp.ClientConnectorError) else error
+    return ascii(str(cause) or type(error).__name__)[1:-1]

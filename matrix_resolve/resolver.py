@@ -1,0 +1,316 @@
+"""`Resolver`: drives `decide()` over answers, and keeps what came out of it."""
+
+import asyncio
+import math
+import os
+import random
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+from weakref import WeakSet
+
+from attrs import define, evolve
+
+from matrix_resolve.answering import Answering, Flight, Found
+from matrix_resolve.core.addresses import AddressPolicy, interleaved
+from matrix_resolve.core.names import IPAddress, ServerName, parse_ip_literal
+from matrix_resolve.core.procedure import Decision, decide, upcoming
+from matrix_resolve.core.questions import (
+    Addresses,
+    AddressesFailed,
+    Answer,
+    AskAddresses,
+    AskWellKnown,
+    Question,
+    SrvFailed,
+)
+from matrix_resolve.core.resolution import Endpoint, Resolution, Target, TrailEntry
+from matrix_resolve.core.srv import in_order
+from matrix_resolve.errors import AddressLookupError, AddressNotAllowedError, SrvLookupError
+from matrix_resolve.generations import Generations
+from matrix_resolve.hooks import Hooks, ResolverHook
+from matrix_resolve.interfaces import (
+    AddressLookup,
+    AnswerCache,
+    Clock,
+    SrvLookup,
+    WellKnownFetcher,
+)
+from matrix_resolve.policy import Policy
+
+# With this many fetches under way, SRV lookups wait until they are known to be needed.
+_HEAD_START_BELOW = 10
+
+
+@define
+class _Kept:
+    """A resolved name, until when it needs no new decision, and what its targets are drawn from."""
+
+    resolution: Resolution
+    until: float
+    several: tuple[Target, ...] | None
+    hot_until: float
+
+
+class Resolver:
+    """Resolves server names; long-lived, so that answers are kept and shared.
+
+    Every part is explicit here; `open_resolver()` fills in the defaults. It owns no component,
+    but it owns its tasks: use it with `async with`, or call `aclose()`. It belongs to the event
+    loop and the process that it was first used in, and raises `RuntimeError` elsewhere. Not
+    thread-safe. `clock` is anything with `time()` and `monotonic()`, `rng` draws SRV weights and
+    jitter.
+    """
+
+    def __init__(
+        self,
+        *,
+        well_known: WellKnownFetcher,
+        srv: SrvLookup,
+        addresses: AddressLookup,
+        cache: AnswerCache,
+        policy: Policy = Policy(),  # noqa: B008, frozen
+        address_policy: AddressPolicy = AddressPolicy(),  # noqa: B008, frozen
+        hooks: Iterable[ResolverHook] = (),
+        clock: Clock = time,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._policy = policy
+        self._address_policy = address_policy
+        self._rng = random.Random() if rng is None else rng
+        self._clock = clock
+        self._now = clock.time
+        self._answering = Answering(
+            well_known=well_known,
+            srv=srv,
+            addresses=addresses,
+            cache=cache,
+            policy=policy,
+            hooks=Hooks(hooks),
+            clock=clock,
+            rng=self._rng,
+        )
+        self._resolved = Generations[str | ServerName, _Kept](policy.max_resolved)
+        self._own = threading.local()
+        self._loop: asyncio.AbstractEventLoop
+        self._pid = 0  # until the first use
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        self._check_usable()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End what is under way and wait for it; who waits on it gets `RuntimeError`. Idempotent.
+
+        Afterwards every other method raises `RuntimeError`.
+        """
+        if self._pid:
+            self._check_owner()
+        self._closed = True
+        self._resolved.clear()
+        await self._answering.aclose()
+
+    async def resolve(self, name: str | ServerName) -> Resolution:
+        """Find where `name` leads, by "Resolving server names" of the specification.
+
+        Ends within `well_known_timeout + dns_timeout` once it has its slots. A repeated answer may
+        be the same object; the order of several targets is drawn anew each time. Raises
+        `InvalidServerNameError`, `ServiceNotOfferedError`, and with `srv_failure="raise"`
+        `SrvLookupError`.
+        """
+        # The hot path. That it is our loop which runs follows from our thread (others have no
+        # `hot`) and from its running at all; asking for the running loop costs a system call on
+        # Python 3.11. Closing and forking empty the dictionary.
+        try:
+            kept: _Kept = self._own.hot[name]
+        except (KeyError, AttributeError):
+            return await self._resolve(name)
+        if self._now() < kept.hot_until and self._loop.is_running():
+            return kept.resolution
+        return await self._resolve(name)
+
+    async def _resolve(self, name: str | ServerName) -> Resolution:
+        self._check_usable()
+        if not isinstance(name, ServerName):
+            name = ServerName.parse(name)
+        kept = self._resolved.get(str(name))
+        if kept is None or self._now() >= kept.until:
+            kept = await self._decide(name)
+            self._resolved.put(str(name), kept)
+            return kept.resolution
+        return self._drawn_anew(kept)
+
+    def _drawn_anew(self, kept: _Kept) -> Resolution:
+        if kept.several is None:
+            return kept.resolution
+        return evolve(kept.resolution, targets=self._drawn(kept.several))
+
+    def _drawn(self, candidates: tuple[Target, ...]) -> tuple[Target, ...]:
+        return in_order(candidates, self._rng)[: self._policy.max_targets]
+
+    async def _decide(self, name: ServerName) -> _Kept:
+        """Drive `decide()` to its end."""
+        legacy_srv = self._policy.legacy_srv
+        answers: dict[Question, Answer] = {}
+        found: dict[Question, Found] = {}
+        flights: dict[Question, Flight] = {}
+        with ExitStack() as wanted:
+            while not isinstance(outcome := decide(name, answers, legacy_srv=legacy_srv), Decision):
+                question = outcome
+                found[question] = await self._find(name, question, answers, flights, wanted)
+                answer = found[question].given.answer
+                if isinstance(answer, SrvFailed) and self._policy.srv_failure == "raise":
+                    raise SrvLookupError(f"{question}: {answer.reason}")
+                answers[question] = answer
+        return self._concluded(name, outcome, found)
+
+    async def _find(
+        self,
+        name: ServerName,
+        question: Question,
+        answers: dict[Question, Answer],
+        flights: dict[Question, Flight],
+        wanted: ExitStack,
+    ) -> Found:
+        """Find the answer to `question`, and start what may be asked next where that pays."""
+        if question not in flights:
+            fresh = await self._answering.find_fresh(question)
+            if fresh is not None:
+                return fresh
+            # The two service names are always asked at once, so that one time-out covers both.
+            ahead = not isinstance(question, AskWellKnown) or (
+                self._policy.srv_head_start and self._answering.fetches < _HEAD_START_BELOW
+            )
+            flights[question] = wanted.enter_context(self._answering.flight(question))
+            if ahead:
+                await self._ask_ahead(name, question, answers, flights, wanted)
+        return await flights[question].landed()
+
+    async def _ask_ahead(
+        self,
+        name: ServerName,
+        question: Question,
+        answers: dict[Question, Answer],
+        flights: dict[Question, Flight],
+        wanted: ExitStack,
+    ) -> None:
+        """Start the questions that follow if `question` finds nothing and nothing is remembered."""
+        for later in upcoming(name, answers, question, legacy_srv=self._policy.legacy_srv):
+            if later not in flights and await self._answering.recall(later) is None:
+                flights[later] = wanted.enter_context(self._answering.flight(later))
+
+    def _concluded(
+        self, name: ServerName, decision: Decision, found: dict[Question, Found]
+    ) -> _Kept:
+        now = self._now()
+        trail = tuple(_trail_entry(question, seen, now) for question, seen in found.items())
+        ends = [seen.given.until for seen in found.values()]
+        candidates = decision.candidates
+        resolution = Resolution(
+            server_name=name,
+            step=decision.step,
+            host_header=decision.host_header,
+            tls_name=decision.tls_name,
+            targets=self._drawn(candidates),
+            delegated_to=decision.delegated_to,
+            expires_at=datetime.fromtimestamp(max(min(ends), now), UTC) if ends else None,
+            stale=any(entry.stale for entry in trail),
+            degraded=any(isinstance(entry.answer, SrvFailed) for entry in trail),
+            trail=trail,
+        )
+        until = min([*ends, *(seen.ask_again_at for seen in found.values())], default=math.inf)
+        return _Kept(resolution, until, candidates, until if len(candidates) == 1 else 0.0)
+
+    async def endpoints(self, resolution: Resolution) -> tuple[Endpoint, ...]:
+        """Return the IP addresses to dial, in order: those of the first target first.
+
+        Targets are looked up at once; the addresses of each have IPv6 and IPv4 in turn (RFC 8305),
+        at most `max_targets` of them, without those that the address policy forbids. Raises
+        `AddressNotAllowedError` when it forbids all there are, `AddressLookupError` when there are
+        none.
+        """
+        self._check_usable()
+        endpoints: list[Endpoint] = []
+        forbidden: list[IPAddress] = []
+        failures: list[str] = []
+        with ExitStack() as wanted:
+            flights = {
+                target.host: wanted.enter_context(self._answering.flight(AskAddresses(target.host)))
+                for target in resolution.targets
+                if parse_ip_literal(target.host) is None
+            }
+            for target in resolution.targets:
+                literal = parse_ip_literal(target.host)
+                if literal is not None:
+                    addresses: Sequence[IPAddress] = (literal,)
+                else:
+                    answer = (await flights[target.host].landed()).given.answer
+                    if isinstance(answer, AddressesFailed):
+                        failures.append(f"{target.host}: {answer.reason}")
+                    addresses = answer.addresses if isinstance(answer, Addresses) else ()
+                allowed = [ip for ip in addresses if self._address_policy.allows(ip)]
+                forbidden += [ip for ip in addresses if ip not in allowed]
+                endpoints += [
+                    Endpoint(address=ip, port=target.port, target=target)
+                    for ip in interleaved(allowed)[: self._policy.max_targets]
+                ]
+        if endpoints:
+            return tuple(endpoints)
+        if forbidden:
+            raise AddressNotAllowedError(str(resolution.server_name), forbidden)
+        hosts = ", ".join(target.host for target in resolution.targets)
+        reason = "; ".join(failures) or f"no addresses exist for {hosts}"
+        raise AddressLookupError(reason, temporary=bool(failures))
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise RuntimeError("the resolver is closed")
+        self._check_owner()
+
+    def _check_owner(self) -> None:
+        loop = asyncio.get_running_loop()
+        if not self._pid:
+            self._loop, self._pid = loop, os.getpid()
+            self._own.hot = self._resolved.young
+            _in_use.add(self)
+        elif self._loop is not loop or self._pid != os.getpid():
+            raise RuntimeError("a resolver belongs to the event loop and process of its first use")
+
+
+def _trail_entry(question: Question, found: Found, now: float) -> TrailEntry:
+    given = found.given
+    return TrailEntry(
+        question=question,
+        answer=given.answer,
+        from_cache=found.from_cache,
+        duration=found.duration,
+        kept_for=max(given.until - now, 0.0),
+        stale=given.stale,
+        failure=given.failure,
+    )
+
+
+_in_use: WeakSet[Resolver] = WeakSet()
+
+
+def _forget_in_child() -> None:
+    """Empty what the hot path reads, so that after a fork every call meets the owner's check."""
+    for resolver in _in_use:
+        resolver._resolved.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which can't fork
+    os.register_at_fork(after_in_child=_forget_in_child)
