@@ -48,11 +48,14 @@ _HEAD_START_BELOW = 10
 
 @define
 class _Kept:
-    """A resolved name, until when it needs no new decision, and what its targets are drawn from."""
+    """A resolved name, what its targets are drawn from, and until when (Unix seconds) it stands.
+
+    Until `hot_until` it may be given as it is; that is never so where the order is drawn anew.
+    """
 
     resolution: Resolution
+    candidates: tuple[Target, ...]
     until: float
-    several: tuple[Target, ...] | None
     hot_until: float
 
 
@@ -154,9 +157,9 @@ class Resolver:
         return self._drawn_anew(kept)
 
     def _drawn_anew(self, kept: _Kept) -> Resolution:
-        if kept.several is None:
+        if len(kept.candidates) == 1:
             return kept.resolution
-        return evolve(kept.resolution, targets=self._drawn(kept.several))
+        return evolve(kept.resolution, targets=self._drawn(kept.candidates))
 
     def _drawn(self, candidates: tuple[Target, ...]) -> tuple[Target, ...]:
         return in_order(candidates, self._rng)[: self._policy.max_targets]
@@ -232,7 +235,7 @@ class Resolver:
             trail=trail,
         )
         until = min([*ends, *(seen.ask_again_at for seen in found.values())], default=math.inf)
-        return _Kept(resolution, until, candidates, until if len(candidates) == 1 else 0.0)
+        return _Kept(resolution, candidates, until, until if len(candidates) == 1 else 0.0)
 
     async def endpoints(self, resolution: Resolution) -> tuple[Endpoint, ...]:
         """Return the IP addresses to dial, in order: those of the first target first.

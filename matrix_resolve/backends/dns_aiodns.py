@@ -82,15 +82,15 @@ class AiodnsLookup:
             except aiodns.error.DNSError as error:
                 _raise_unless_none(error, SrvLookupError)
                 return SrvReply([])
+        records = [
+            SrvRecord(data.priority, data.weight, data.port, _text(data.target) or ".")
+            for data in (record.data for record in result.answer)
+            if isinstance(data, pycares.SRVRecordData)
+        ]
+        if not records:  # an alias of a name that has none
+            return SrvReply([])
         # The answer holds the chain of aliases too, if there is one: its TTLs count.
-        return SrvReply(
-            [
-                SrvRecord(data.priority, data.weight, data.port, _text(data.target) or ".")
-                for data in (record.data for record in result.answer)
-                if isinstance(data, pycares.SRVRecordData)
-            ],
-            _least(record.ttl for record in result.answer),
-        )
+        return SrvReply(records, _least(record.ttl for record in result.answer))
 
     async def lookup_addresses(self, hostname: str, /) -> AddressReply:
         """Return the addresses of `hostname`; raise `AddressLookupError` if the lookup fails."""
@@ -101,6 +101,8 @@ class AiodnsLookup:
                 result = await channel.getaddrinfo(hostname, flags=_NO_SORT)
             except aiodns.error.DNSError as error:
                 _raise_unless_none(error, AddressLookupError)
+                if error.args[0] == _NODATA:
+                    await _confirm_no_addresses(channel, hostname)
                 return AddressReply([])
         addresses = dict.fromkeys(ip_address(_text(node.addr[0])) for node in result.nodes)
         ttls = [node.ttl for node in result.nodes] + [alias.ttl for alias in result.cnames]
@@ -151,6 +153,22 @@ def _raise_unless_none(error: aiodns.error.DNSError, failure: type[BackendError]
     code, *message = error.args
     if code not in (_NODATA, _NOT_FOUND):
         raise failure(str(message[0]) if message else f"c-ares error {code}") from error
+
+
+async def _confirm_no_addresses(channel: aiodns.DNSResolver, hostname: str) -> None:
+    """Raise `AddressLookupError` unless both families are known to be missing.
+
+    When the question for one family fails and then the other is answered with "no such record",
+    c-ares tells only the latter. What was answered is in its cache; what failed is asked again.
+    """
+    for family, kind in (("A", pycares.ARecordData), ("AAAA", pycares.AAAARecordData)):
+        try:
+            result = await channel.query_dns(hostname, family)
+        except aiodns.error.DNSError as error:
+            _raise_unless_none(error, AddressLookupError)
+        else:
+            if any(isinstance(record.data, kind) for record in result.answer):
+                raise AddressLookupError("its addresses came only when asked for again")
 
 
 def _least(ttls: Iterable[int]) -> float | None:

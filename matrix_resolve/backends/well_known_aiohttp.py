@@ -28,6 +28,8 @@ _HTTPS_PORT: Final = 443
 _MAX_HEADER: Final = 8 * 1024
 _MAX_HEADERS: Final = 64
 _READ_BUFFER: Final = 16 * 1024
+# Of an error message, which quotes what a stranger sent, and is kept in the cache.
+_MAX_REASON: Final = 200
 
 # The addresses that the request of this task may dial: looked up and checked before it begins.
 _pinned: ContextVar[list[ResolveResult]] = ContextVar("pinned")
@@ -73,6 +75,8 @@ class AiohttpWellKnownFetcher:
         self._max_addresses = max_addresses
         self._connect_to = {} if connect_to is None else connect_to
         self._session: aiohttp.ClientSession | None = None
+        self._under_way: set[asyncio.Timeout] = set()
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         self._open_session()
@@ -87,11 +91,17 @@ class AiohttpWellKnownFetcher:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections; idempotent."""
+        """Close the connections; idempotent. Fetches that are still under way fail."""
+        self._closed = True
+        for fetch in self._under_way:
+            if not fetch.expired():
+                fetch.reschedule(0)
         if self._session is not None:
             await self._session.close()
 
     def _open_session(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise RuntimeError("the fetcher is closed")
         if self._session is None:
             connector = aiohttp.TCPConnector(
                 resolver=_Pinned(),
@@ -122,29 +132,38 @@ class AiohttpWellKnownFetcher:
 
         Raises `WellKnownFetchError`; lets `AddressLookupError` through.
         """
-        url = f"https://{hostname}/.well-known/matrix/server"
-        visited: list[str] = []
+        session = self._open_session()
         whole = asyncio.timeout(self._timeout)
         try:
             async with whole:
-                while True:
-                    visited.append(url)
-                    response = await self._get(url)
-                    if isinstance(response, HttpResponse):
-                        return response
-                    url = response
-                    if url in visited:
-                        raise WellKnownFetchError("redirects go round in a loop", temporary=False)
-                    if len(visited) > self._max_redirects:
-                        raise WellKnownFetchError(
-                            f"more than {self._max_redirects} redirects", temporary=False
-                        )
+                self._under_way.add(whole)
+                return await self._follow(session, hostname)
         except TimeoutError as error:
             if not whole.expired():
                 raise
-            raise WellKnownFetchError(f"no response within {self._timeout:g} s") from error
+            late = f"no response within {self._timeout:g} s"
+            raise WellKnownFetchError("the fetcher was closed" if self._closed else late) from error
+        finally:
+            self._under_way.discard(whole)
 
-    async def _get(self, url: str) -> HttpResponse | str:
+    async def _follow(self, session: aiohttp.ClientSession, hostname: str) -> HttpResponse:
+        """Return the response at the end of the redirects."""
+        url = f"https://{hostname}/.well-known/matrix/server"
+        visited: list[str] = []
+        while True:
+            visited.append(url)
+            response = await self._get(session, url)
+            if isinstance(response, HttpResponse):
+                return response
+            url = response
+            if url in visited:
+                raise WellKnownFetchError("redirects go round in a loop", temporary=False)
+            if len(visited) > self._max_redirects:
+                raise WellKnownFetchError(
+                    f"more than {self._max_redirects} redirects", temporary=False
+                )
+
+    async def _get(self, session: aiohttp.ClientSession, url: str) -> HttpResponse | str:
         """Return the response to one request, or the URL that it redirects to."""
         authority = ServerName.parse(urlsplit(url).netloc)
         host, port = authority.canonical_host.lower(), authority.port or _HTTPS_PORT
@@ -158,7 +177,7 @@ class AiohttpWellKnownFetcher:
             headers["Host"] = str(authority)
             request_url = request_url.with_host(mapped[0]).with_port(mapped[1])
         try:
-            async with self._open_session().get(
+            async with session.get(
                 request_url, headers=headers, allow_redirects=False, server_hostname=host
             ) as response:
                 hop = next_hop(url, response.status, response.headers.get("Location"))
@@ -227,6 +246,12 @@ async def _read(content: aiohttp.StreamReader, limit: int) -> bytes:
 
 
 def _in_words(error: Exception) -> str:
-    """Return a reason for a person: the cause that aiohttp wraps, on one line."""
-    cause = error.__cause__ if isinstance(error, aiohttp.ClientConnectorError) else error
-    return ascii(str(cause) or type(error).__name__)[1:-1]
+    """Return a reason for a person: the cause that aiohttp wraps, short and on one line."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        told = error.message
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        told = str(error.__cause__)
+    else:
+        told = str(error)
+    line = " ".join(told.split()) or type(error).__name__
+    return ascii(line[:_MAX_REASON])[1:-1]

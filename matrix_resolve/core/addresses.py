@@ -13,8 +13,8 @@ IPNetwork = IPv4Network | IPv6Network
 
 
 def _networks(networks: Iterable[str | IPNetwork]) -> tuple[IPNetwork, ...]:
-    if isinstance(networks, str):
-        raise TypeError("a sequence of networks is wanted, not one string")
+    if isinstance(networks, str | bytes | IPv4Network | IPv6Network):
+        raise TypeError(f"a sequence of networks is wanted, not {networks!r} alone")
     return tuple(ip_network(network) for network in networks)
 
 

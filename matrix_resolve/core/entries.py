@@ -108,6 +108,8 @@ def _from_dict(data: Any) -> CacheEntry:
         raise ValueError("failures that are no count")
     outcome = answer_from_dict(data["outcome"])
     good = None if data["good"] is None else answer_from_dict(data["good"])
+    if good is not None and not is_good(good):
+        raise ValueError("a good answer that is none")
     # One object again where it was one: `given` tells the two apart by identity.
     if good == outcome:
         good = outcome

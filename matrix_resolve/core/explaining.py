@@ -1,7 +1,7 @@
 """A resolution told step by step, in the words of the specification."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from attrs import frozen
 
@@ -130,3 +130,5 @@ def describe(answer: Answer) -> str:
             return listed if alias is None else f"{listed} (an alias of {alias})"
         case AddressesFailed(reason=reason):
             return f"the lookup failed: {reason}"
+        case _:
+            assert_never(answer)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from typing import assert_never
 
 from attrs import frozen
 
@@ -107,6 +108,8 @@ def lifetime(
             return clamp(
                 0.0 if ttl is None else ttl, policy.address_min_ttl, policy.address_max_ttl
             )
+        case _:
+            assert_never(learned.answer)
 
 
 def clamp(value: float, least: float, most: float) -> float:
@@ -170,8 +173,8 @@ def _cache_control(headers: Headers) -> Iterator[tuple[str, str]]:
 
 
 def _seconds(text: str) -> float | None:
-    """Read delta-seconds (RFC 9111, 1.2.2). Numbers too large to hold mean very long."""
-    return float(text) if _SECONDS.fullmatch(text) else None
+    """Read delta-seconds; what is too large counts as 2^31 (RFC 9111, 1.2.2)."""
+    return min(float(text), 2.0**31) if _SECONDS.fullmatch(text) else None
 
 
 def _date(text: str) -> float | None:

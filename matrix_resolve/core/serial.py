@@ -5,7 +5,7 @@ following the classes, and reading it trusts nothing.
 """
 
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, assert_never
 
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.questions import (
@@ -53,6 +53,8 @@ def answer_to_dict(answer: Answer) -> dict[str, Any]:
             }
         case AddressesFailed(reason=reason):
             return {"kind": "addresses_failed", "reason": reason}
+        case _:
+            assert_never(answer)
 
 
 def answer_from_dict(data: Any) -> Answer:

@@ -19,8 +19,8 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TEMPORARY = frozenset({408, 425, 429})
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-# Not in a URI reference as it stands (RFC 3986): controls, spaces, non-ASCII.
-_NOT_IN_A_REFERENCE = re.compile(r"[^\x21-\x7e]")
+# Not in a URI reference as it stands (RFC 3986, 2): controls, spaces, non-ASCII, some marks.
+_NOT_IN_A_REFERENCE = re.compile(r"""[^\x21-\x7e]|["<>\\^`{|}]""")
 
 
 def read_well_known(response: HttpResponse, *, max_body: int) -> Delegated | NotDelegated:

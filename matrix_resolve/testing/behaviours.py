@@ -15,7 +15,7 @@ import asyncio
 import json
 import math
 from asyncio import StreamWriter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 from inspect import isawaitable
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -45,7 +45,15 @@ class Request:
     @property
     def host(self) -> str:
         """The `Host` header, "" if there was none."""
-        return next((value for name, value in self.headers if name.lower() == "host"), "")
+        return self._first("host")
+
+    @property
+    def closes(self) -> bool:
+        """Whether the client asks for the connection to be closed after the answer."""
+        return self._first("connection").lower() == "close"
+
+    def _first(self, wanted: str) -> str:
+        return next((value for name, value in self.headers if name.lower() == wanted), "")
 
     def seen(self) -> dict[str, Any]:
         """Return the version document that servers answer with, and in it what they saw."""
@@ -225,6 +233,6 @@ def static_answer(behaviour: Behaviour) -> Answer:
 async def answer_to(request: Request, behaviour: Behaviour) -> Answer:
     """Return what writes the answer to `request`; functions are called until none is left."""
     while callable(behaviour) or isawaitable(behaviour):
-        called: Callable[[Request], Any] = behaviour
-        behaviour = await behaviour if isawaitable(behaviour) else called(request)
+        asked: Any = behaviour  # or else pyright narrows it to something that is never called
+        behaviour = await asked if isawaitable(asked) else asked(request)
     return static_answer(behaviour)

@@ -31,7 +31,7 @@ class Certificate(Enum):
     UNTRUSTED = "untrusted"
     """From an authority that the client does not know, as a self-signed one is."""
     COMMON_NAME_ONLY = "common name only"
-    """Without subject alternative names, which RFC 9525 says is for no name at all."""
+    """Without a host among its alternative names, so that RFC 9525 finds it is for none."""
 
 
 class DnsFault(Enum):

@@ -150,7 +150,7 @@ class DnsServer:
                 return _truncated(query)
             case _:
                 response = self._zone.answer(query)
-        wire = response.to_wire(max_size=65535)
+        wire = response.to_wire(max_size=65535, want_shuffle=False)
         if udp and len(wire) > max(query.payload if query.edns >= 0 else 0, _PLAIN_UDP):
             return _truncated(query)
         return wire

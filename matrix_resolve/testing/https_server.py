@@ -23,7 +23,8 @@ class HttpsServer:
     """Serves the connections that clients meant for any target.
 
     `find` gives the declaration of a host. `requests` lists what was asked, `request_counts`
-    counts it by (`Host` header, path), `connections` by target.
+    counts it by (`Host` header, path), `connections` by target. `errors` are those that were met
+    in a handshake and are no fault that was asked for.
     """
 
     def __init__(self, find: Callable[[str], Host | None], certificates: Certificates) -> None:
@@ -33,6 +34,7 @@ class HttpsServer:
         self.requests: list[Request] = []
         self.request_counts: Counter[tuple[str, str]] = Counter()
         self.connections: Counter[Target] = Counter()
+        self.errors: list[Exception] = []
 
     async def serve(self, connection: socket.socket, target: Target) -> None:
         """Serve one connection until the client or the behaviour ends it.
@@ -71,12 +73,18 @@ class HttpsServer:
     def _context(self, target_host: str) -> ssl.SSLContext:
         """Return TLS settings that put off the choice of the certificate to the handshake."""
 
-        def choose(tls: ssl.SSLObject, sni: str | None, _: ssl.SSLContext) -> None:
+        def choose(tls: ssl.SSLObject, sni: str | None, _: ssl.SSLContext) -> int | None:
             self._sni[tls] = sni
             name = target_host if sni is None else plain_host(sni)
             wished = self._certificate(target_host, name)
             presented = name if self._find(name) is not None else target_host
-            tls.context = self._certificates.server_context(presented or "unnamed.invalid", wished)
+            try:
+                made = self._certificates.server_context(presented or "unnamed.invalid", wished)
+            except Exception as error:  # OpenSSL, which calls this, would lose it
+                self.errors.append(error)
+                return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR
+            tls.context = made
+            return None
 
         context = new_server_context()
         context.sni_callback = choose
@@ -103,7 +111,7 @@ class HttpsServer:
             host = self._find(plain_host(target[0]))
             behaviour = None if host is None else host.behaviour_for(request.path)
             answer = await answer_to(request, behaviour)
-            reusable = await answer.write(writer)
+            reusable = await answer.write(writer) and not request.closes
 
 
 async def _swallow(connection: socket.socket) -> None:

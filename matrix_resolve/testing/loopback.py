@@ -78,7 +78,8 @@ class LoopbackFederation(LoopbackServers):
 
         The parts that are not given are the real ones, with their settings from `policy`; every
         address is allowed unless `address_policy` says otherwise. Lifetimes count by `clock`, for
-        which a `FakeClock` will do.
+        which a `FakeClock` will do; but what c-ares keeps of its last answers is repeated for up
+        to a second of real time.
         """
         from matrix_resolve.backends.cache_cachetools import MemoryCache
         from matrix_resolve.core.addresses import AddressPolicy

@@ -55,7 +55,7 @@ class LoopbackServers:
         self._ports.close()
         await self._connections.aclose()
         await self._dns.aclose()
-        errors = [*self._connections.errors, *self._dns.errors]
+        errors = [*self._https.errors, *self._connections.errors, *self._dns.errors]
         if errors and exc_value is None:
             raise errors[0]
 

@@ -1,0 +1,186 @@
+"""The memory cache: what every `AnswerCache` promises, and its bound."""
+
+import pytest
+
+from matrix_resolve.backends.cache_cachetools import MemoryCache
+from matrix_resolve.core.questions import AskAddresses, AskSrv, AskWellKnown, Question, SrvFailed
+from matrix_resolve.interfaces import CacheEntry
+from matrix_resolve.testing import FakeClock
+
+EXAMPLE = AskWellKnown("example.org")
+LIFETIME = 60.0
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that stands still."""
+    return FakeClock()
+
+
+@pytest.fixture
+def cache(clock: FakeClock) -> MemoryCache:
+    """A cache of three entries."""
+    return MemoryCache(max_answers=3, clock=clock)
+
+
+def entry(clock: FakeClock, reason: str = "SERVFAIL") -> CacheEntry:
+    """An entry to be kept for `LIFETIME` from now."""
+    now = clock.time()
+    return CacheEntry(
+        outcome=SrvFailed(reason), asked_at=now, fresh_until=now, keep_until=now + LIFETIME
+    )
+
+
+def hosts(*names: str) -> list[Question]:
+    """Questions, one a name."""
+    return [AskAddresses(name) for name in names]
+
+
+async def kept(cache: MemoryCache, questions: list[Question]) -> list[str]:
+    """The keys of those `questions` about which something is kept."""
+    return [question.key for question in questions if await cache.get(question) is not None]
+
+
+async def test_unknown_question(cache: MemoryCache) -> None:
+    """About a question that nothing was put for, nothing is kept."""
+    assert await cache.get(EXAMPLE) is None
+
+
+@pytest.mark.parametrize(
+    "question",
+    [EXAMPLE, AskSrv("_matrix-fed._tcp.example.org"), AskAddresses("example.org")],
+    ids=["well-known", "SRV", "addresses"],
+)
+async def test_put_then_get(cache: MemoryCache, clock: FakeClock, question: Question) -> None:
+    """What was put is given back as the same object, for any kind of question."""
+    put = entry(clock)
+    await cache.put(question, put)
+    assert await cache.get(question) is put
+
+
+async def test_spellings_share_an_entry(cache: MemoryCache, clock: FakeClock) -> None:
+    """Letter case does not matter: the key does."""
+    put = entry(clock)
+    await cache.put(AskWellKnown("Example.ORG"), put)
+    assert await cache.get(EXAMPLE) is put
+
+
+async def test_kinds_of_question_are_kept_apart(cache: MemoryCache, clock: FakeClock) -> None:
+    """The same name asked for in two ways has two entries."""
+    document, addresses = entry(clock, "document"), entry(clock, "addresses")
+    await cache.put(EXAMPLE, document)
+    await cache.put(AskAddresses("example.org"), addresses)
+    assert await cache.get(EXAMPLE) is document
+    assert await cache.get(AskAddresses("example.org")) is addresses
+
+
+async def test_put_again_replaces(cache: MemoryCache, clock: FakeClock) -> None:
+    """A second entry takes the place of the first, and no more room."""
+    newer = entry(clock, "newer")
+    await cache.put(EXAMPLE, entry(clock, "older"))
+    await cache.put(EXAMPLE, newer)
+    assert await cache.get(EXAMPLE) is newer
+    assert len(cache) == 1
+
+
+async def test_delete(cache: MemoryCache, clock: FakeClock) -> None:
+    """What was deleted is gone, and nothing else; deleting it again does nothing."""
+    gone, stays = hosts("gone.example", "stays.example")
+    await cache.put(gone, entry(clock))
+    await cache.put(stays, entry(clock))
+    await cache.delete(gone)
+    await cache.delete(gone)
+    assert await kept(cache, [gone, stays]) == [stays.key]
+
+
+@pytest.mark.parametrize(
+    ("passed", "is_kept"),
+    [
+        pytest.param(0.0, True, id="at once"),
+        pytest.param(LIFETIME - 1, True, id="a second before its end"),
+        pytest.param(LIFETIME, False, id="at its end"),
+        pytest.param(LIFETIME + 1e9, False, id="long after"),
+    ],
+)
+async def test_end_of_an_entry(
+    cache: MemoryCache, clock: FakeClock, passed: float, is_kept: bool
+) -> None:
+    """An entry is given until `keep_until` and dropped when it is met after it."""
+    await cache.put(EXAMPLE, entry(clock))
+    clock.advance(passed)
+    assert (await cache.get(EXAMPLE) is not None) is is_kept
+    assert len(cache) == is_kept
+
+
+async def test_put_past_the_end(cache: MemoryCache, clock: FakeClock) -> None:
+    """An entry that is put when its end has passed is never given."""
+    late = entry(clock)
+    clock.advance(LIFETIME)
+    await cache.put(EXAMPLE, late)
+    assert await cache.get(EXAMPLE) is None
+
+
+async def test_bound(cache: MemoryCache, clock: FakeClock) -> None:
+    """At most `max_answers` are kept; the oldest goes first when none has been used since."""
+    questions = hosts("a.example", "b.example", "c.example", "d.example", "e.example")
+    for question in questions:
+        await cache.put(question, entry(clock))
+    assert len(cache) == 3
+    assert await kept(cache, questions) == [question.key for question in questions[2:]]
+
+
+@pytest.mark.parametrize("use", ["get", "put"])
+async def test_least_recently_used_goes_first(
+    cache: MemoryCache, clock: FakeClock, use: str
+) -> None:
+    """Reading an entry, or putting it again, keeps it longer than one put after it."""
+    oldest, idle, newest, further = hosts("a.example", "b.example", "c.example", "d.example")
+    for question in (oldest, idle, newest):
+        await cache.put(question, entry(clock))
+    if use == "get":
+        await cache.get(oldest)
+    else:
+        await cache.put(oldest, entry(clock))
+    await cache.put(further, entry(clock))
+    assert await kept(cache, [oldest, idle, newest, further]) == [
+        oldest.key,
+        newest.key,
+        further.key,
+    ]
+
+
+async def test_many_that_end_at_once(clock: FakeClock) -> None:
+    """After 100,000 entries have ended, a put looks at none of them and a get at its own only."""
+    many = 100_000
+    cache = MemoryCache(max_answers=2 * many, clock=clock)
+    looked_at: list[float] = []
+
+    class Watched:
+        """An entry that notes when its end is looked at."""
+
+        @property
+        def keep_until(self) -> float:
+            looked_at.append(ends_at)
+            return ends_at
+
+    ends_at = clock.time() + LIFETIME
+    watched: CacheEntry = Watched()  # type: ignore[assignment]
+    questions = hosts(*(f"{number}.example" for number in range(many)))
+    for question in questions:
+        await cache.put(question, watched)
+    clock.advance(LIFETIME)
+    await cache.put(EXAMPLE, entry(clock))
+    assert (len(looked_at), len(cache)) == (0, many + 1)
+    assert await cache.get(questions[0]) is None
+    assert (len(looked_at), len(cache)) == (1, many)
+
+
+async def test_system_time_by_default() -> None:
+    """Without a clock, entries end by the system's."""
+    cache = MemoryCache()
+    now = FakeClock(start=0)
+    await cache.put(EXAMPLE, entry(now))  # its end passed in 1970
+    assert await cache.get(EXAMPLE) is None
+    future = FakeClock(start=4e9)
+    await cache.put(EXAMPLE, entry(future))
+    assert await cache.get(EXAMPLE) is not None

@@ -1,0 +1,812 @@
+"""The well-known fetcher over real TLS: what is sent, what is dialled, and what servers may do."""
+
+import asyncio
+import gzip
+import itertools
+import math
+import socket
+import tracemalloc
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matrix_resolve.backends.dns_aiodns import AiodnsLookup
+from matrix_resolve.backends.well_known_aiohttp import AiohttpWellKnownFetcher
+from matrix_resolve.core.addresses import AddressPolicy
+from matrix_resolve.errors import AddressLookupError, WellKnownFetchError
+from matrix_resolve.interfaces import AddressLookup, HttpResponse
+from matrix_resolve.testing import (
+    Certificate,
+    CutShort,
+    Dripping,
+    Endless,
+    FakeAddresses,
+    LoopbackFederation,
+    Raw,
+    Redirect,
+    Refused,
+    Reply,
+    Request,
+    Silent,
+    Slow,
+)
+
+PATH = "/.well-known/matrix/server"
+NAME = "example.org"
+DOCUMENT = {"m.server": "hs.example.org:443"}
+# What is awaited ends at once; if it ever hangs, the test fails after so many seconds.
+HANGS = 10.0
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@asynccontextmanager
+async def fetching(
+    federation: LoopbackFederation, **settings: Any
+) -> AsyncIterator[AiohttpWellKnownFetcher]:
+    """Give a fetcher that looks addresses up by the federation's DNS, with these settings."""
+    async with federation.dns_lookup() as dns:
+        settings.setdefault("addresses", dns)
+        async with federation.well_known_fetcher(**settings) as fetcher:
+            yield fetcher
+
+
+async def fetched(
+    federation: LoopbackFederation, hostname: str = NAME, **settings: Any
+) -> HttpResponse:
+    """The response for `hostname` to a fetcher with these settings."""
+    async with fetching(federation, **settings) as fetcher, asyncio.timeout(HANGS):
+        return await fetcher.fetch(hostname)
+
+
+async def failure(
+    federation: LoopbackFederation, hostname: str = NAME, **settings: Any
+) -> WellKnownFetchError:
+    """The failure that the fetch for `hostname` ends in."""
+    with pytest.raises(WellKnownFetchError) as caught:
+        await fetched(federation, hostname, **settings)
+    return caught.value
+
+
+def header(request: Request, name: str) -> str | None:
+    """A header of a request that came in; None if there was none."""
+    return next((value for key, value in request.headers if key.lower() == name.lower()), None)
+
+
+# What is sent, and what comes back
+
+
+async def test_response_is_given_raw(loopback_federation: LoopbackFederation) -> None:
+    """Status, headers in their order with repeats, and the body's bytes come as they were sent."""
+    sent = [("cache-control", "no-cache"), ("X", "żółw"), ("Cache-Control", "max-age=1")]
+    latin = [(name, value.encode().decode("latin-1")) for name, value in sent]
+    loopback_federation.add(NAME, well_known=Reply(404, latin, b"\x00\xff\r\n{"))
+    response = await fetched(loopback_federation)
+    assert response.status == 404
+    received = [(name.lower(), value) for name, value in response.headers]
+    assert received == [(name.lower(), value) for name, value in sent] + [("content-length", "5")]
+    assert response.body == b"\x00\xff\r\n{"
+    assert response.url == f"https://{NAME}{PATH}"
+
+
+async def test_request(loopback_federation: LoopbackFederation) -> None:
+    """One GET without a body, that says who asks, what for, and nothing of anybody's."""
+    loopback_federation.add(NAME, delegates_to="hs.example.org")
+    await fetched(loopback_federation)
+    (request,) = loopback_federation.requests
+    assert (request.method, request.path, request.body) == ("GET", PATH, b"")
+    assert (request.target, request.host, request.sni) == ((NAME, 443), NAME, NAME)
+    sent = {name.lower(): value for name, value in request.headers}
+    assert sent.pop("user-agent").startswith("matrix-resolve/")
+    assert sent == {
+        "host": NAME,
+        "accept": "application/json",
+        "accept-encoding": "identity",
+        "connection": "close",
+    }
+
+
+async def test_each_hop_has_its_own_host_and_sni(loopback_federation: LoopbackFederation) -> None:
+    """Every hop goes to its own host with that `Host` and SNI, and the URL's bytes as they are."""
+    loopback_federation.add(NAME, redirects_to="https://www.Example.net:8443/a%2Fb?c=%40d:e#f")
+    loopback_federation.add("www.example.net", serves=Redirect("https://third.example#g"))
+    loopback_federation.add("third.example", serves=DOCUMENT)
+    response = await fetched(loopback_federation)
+    assert (response.status, response.url) == (200, "https://third.example/")
+    assert [(r.target, r.host, r.sni, r.path) for r in loopback_federation.requests] == [
+        ((NAME, 443), NAME, NAME, PATH),
+        (
+            ("www.example.net", 8443),
+            "www.example.net:8443",
+            "www.example.net",
+            "/a%2Fb?c=%40d:e",
+        ),
+        (("third.example", 443), "third.example", "third.example", "/"),
+    ]
+
+
+@pytest.mark.parametrize("bad", [kind for kind in Certificate if kind is not Certificate.VALID])
+async def test_certificate_of_each_hop_is_checked(
+    loopback_federation: LoopbackFederation, bad: Certificate
+) -> None:
+    """A good certificate of the first host does not vouch for the one redirected to."""
+    loopback_federation.add(NAME, redirects_to="https://www.example.net/")
+    loopback_federation.add("www.example.net", serves=DOCUMENT, certificate=bad)
+    failed = await failure(loopback_federation)
+    assert failed.temporary
+    assert failed.reason.startswith("www.example.net: ")
+    assert [request.host for request in loopback_federation.requests] == [NAME]
+
+
+async def test_system_trust_store_by_default(loopback_federation: LoopbackFederation) -> None:
+    """Without TLS settings the system's authorities are trusted, and the loopback's is not."""
+    loopback_federation.add(NAME, well_known=DOCUMENT)
+    failed = await failure(loopback_federation, ssl_context=None)
+    assert failed.temporary
+    assert "certificate verify failed" in failed.reason
+
+
+LITERALS = [
+    # what is redirected to, host and port that are dialled, `Host`
+    pytest.param("https://192.0.2.7/", ("192.0.2.7", 443), "192.0.2.7", id="IPv4"),
+    pytest.param("https://192.0.2.7:8448/", ("192.0.2.7", 8448), "192.0.2.7:8448", id="with port"),
+    pytest.param("https://[2001:db8::7]/", ("2001:db8::7", 443), "[2001:db8::7]", id="IPv6"),
+    pytest.param(
+        "https://[2001:DB8:0::7]:8448/",
+        ("2001:db8::7", 8448),
+        "[2001:db8:0::7]:8448",
+        id="IPv6 in another spelling",
+    ),
+]
+
+
+@pytest.mark.parametrize(("location", "target", "host"), LITERALS)
+async def test_redirect_to_an_ip_literal(
+    loopback_federation: LoopbackFederation, location: str, target: tuple[str, int], host: str
+) -> None:
+    """A literal is asked for by `Host`, not by SNI, and its certificate has to be for it."""
+    loopback_federation.add(NAME, redirects_to=location)
+    loopback_federation.add(target[0], serves=DOCUMENT)
+    response = await fetched(loopback_federation)
+    assert response.status == 200
+    request = loopback_federation.requests[-1]
+    assert (request.target, request.host, request.sni) == (target, host, None)
+    assert {name for name, _ in loopback_federation.dns_questions} == {NAME}
+
+
+@pytest.mark.parametrize("bad", [Certificate.WRONG_NAME, Certificate.UNTRUSTED])
+async def test_certificate_of_an_ip_literal_is_checked(
+    loopback_federation: LoopbackFederation, bad: Certificate
+) -> None:
+    """A literal's certificate has to be for that address."""
+    loopback_federation.add(NAME, redirects_to="https://192.0.2.7/")
+    loopback_federation.add("192.0.2.7", serves=DOCUMENT, certificate=bad)
+    failed = await failure(loopback_federation)
+    assert failed.temporary
+    assert not any(request.host == "192.0.2.7" for request in loopback_federation.requests)
+
+
+def only(federation: LoopbackFederation, *targets: tuple[str, int]) -> dict[Any, Any]:
+    """Map these targets, so that all others are dialled as they are."""
+    return {target: federation.connect_to[target] for target in targets}
+
+
+@pytest.mark.parametrize(
+    ("ip", "spelling"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]"), ("::1", "[0:0::0:1]")]
+)
+async def test_ip_literal_that_is_not_mapped(
+    loopback_federation: LoopbackFederation, ip: str, spelling: str
+) -> None:
+    """A literal is dialled as it is, with its own spelling in `Host` and no SNI."""
+    _, port = loopback_federation.connect_to[ip, 8448]
+    loopback_federation.add(NAME, redirects_to=f"https://{spelling}:{port}/")
+    response = await fetched(loopback_federation, connect_to=only(loopback_federation, (NAME, 443)))
+    assert response.status == 200
+    request = loopback_federation.requests[-1]
+    assert (request.target, request.sni) == ((ip, 8448), None)
+    assert request.host == f"{spelling}:{port}"
+
+
+async def test_cookies_are_not_kept(loopback_federation: LoopbackFederation) -> None:
+    """What `Set-Cookie` asks for is sent neither on the next hop nor in the next fetch."""
+    cookie = ("Set-Cookie", "a=b; Path=/; Secure")
+    loopback_federation.add(
+        NAME,
+        well_known=Reply(302, [cookie, ("Location", "/next")]),
+        serves=Reply(200, [cookie]),
+    )
+    async with fetching(loopback_federation) as fetcher:
+        for _ in range(2):
+            assert (await fetcher.fetch(NAME)).status == 200
+    assert len(loopback_federation.requests) == 4
+    assert {header(request, "cookie") for request in loopback_federation.requests} == {None}
+
+
+async def test_environment_is_ignored(
+    loopback_federation: LoopbackFederation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither proxies nor passwords come from the environment."""
+    for variable in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    netrc = tmp_path / "netrc"
+    netrc.write_text(f"machine {NAME} login somebody password secret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    loopback_federation.add(NAME, well_known=DOCUMENT)
+    assert (await fetched(loopback_federation)).status == 200
+    (request,) = loopback_federation.requests
+    assert header(request, "authorization") is None
+
+
+# Bodies
+
+
+BODIES = [
+    # how the body is sent, its length, what is kept of it when 1000 are allowed
+    pytest.param("length", 0, 0, id="empty"),
+    pytest.param("length", 1000, 1000, id="just allowed"),
+    pytest.param("length", 1001, 1001, id="one too many"),
+    pytest.param("length", 10**6, 1001, id="large"),
+    pytest.param("chunked", 1000, 1000, id="chunked, just allowed"),
+    pytest.param("chunked", 10**6, 1001, id="chunked, large"),
+    pytest.param("gzip", 1000, 1000, id="gzip, just allowed"),
+    pytest.param("gzip", 10**6, 1001, id="gzip, large"),
+    pytest.param("deflate", 10**6, 1001, id="deflate, large"),
+]
+
+
+@pytest.mark.parametrize(("sent", "length", "kept"), BODIES)
+async def test_body(
+    loopback_federation: LoopbackFederation, sent: str, length: int, kept: int
+) -> None:
+    """A body is decoded, and kept up to one byte more than allowed."""
+    body = (b"0123456789" * (length // 10 + 1))[:length]
+    reply = {
+        "length": lambda: Reply(body=body),
+        "chunked": lambda: Reply(
+            headers=[("Transfer-Encoding", "chunked")],
+            body=b"%x\r\n%b\r\n0\r\n\r\n" % (length, body),
+        ),
+        "gzip": lambda: Reply(headers=[("Content-Encoding", "gzip")], body=gzip.compress(body)),
+        "deflate": lambda: Reply(
+            headers=[("Content-Encoding", "deflate")], body=zlib.compress(body)
+        ),
+    }[sent]()
+    loopback_federation.add(NAME, well_known=reply)
+    response = await fetched(loopback_federation, max_body=1000)
+    assert response.body == body[:kept]
+
+
+class EndlessRedirect:
+    """A redirect whose body goes on as long as the client reads."""
+
+    async def write(self, stream: asyncio.StreamWriter) -> bool:
+        """Write the head, then the body of an endless answer behind it."""
+        stream.write(
+            b"HTTP/1.1 302 Found\r\nLocation: /next\r\nContent-Length: 10000000000\r\n\r\n"
+        )
+        return await Endless().write(stream)
+
+
+def bomb() -> Reply:
+    """A body of 200 kB that unpacks to 200 MB."""
+    packer = zlib.compressobj(level=1, wbits=31)
+    megabyte = bytes(10**6)
+    packed = b"".join([packer.compress(megabyte) for _ in range(200)]) + packer.flush()
+    return Reply(headers=[("Content-Encoding", "gzip")], body=packed)
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        pytest.param(bomb(), id="gzip bomb"),
+        pytest.param(Endless(), id="endless body"),
+        pytest.param(EndlessRedirect(), id="endless body of a redirect"),
+    ],
+)
+async def test_memory_is_bounded(loopback_federation: LoopbackFederation, behaviour: Any) -> None:
+    """However much a server sends, little of it is ever in memory, and the fetch ends at once."""
+    loopback_federation.add(NAME, well_known=behaviour, serves=DOCUMENT)
+    async with fetching(loopback_federation, max_body=1000) as fetcher:
+        loopback_federation.add("warm.example", well_known=DOCUMENT)
+        await fetcher.fetch("warm.example")
+        tracemalloc.start()
+        try:
+            async with asyncio.timeout(HANGS):
+                response = await fetcher.fetch(NAME)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert len(response.body) <= 1001
+    assert peak < 8 * 10**6  # of which some is the server's, which is in this process too
+
+
+# Failures
+
+
+FAILURES = [
+    # what the host does, what is told
+    pytest.param({"well_known": Refused()}, "Connect call failed", id="connection refused"),
+    pytest.param({"well_known": Silent()}, "no connection to .* within 0.3 s", id="no TLS at all"),
+    pytest.param({"well_known": Slow(math.inf)}, "no response within 0.6 s", id="no answer"),
+    pytest.param({"well_known": Dripping()}, "no response within 0.6 s", id="dripping body"),
+    pytest.param({"well_known": CutShort()}, "not completed", id="body cut short"),
+    pytest.param(
+        {"well_known": Raw(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{}")},
+        "not completed",
+        id="chunk cut short",
+    ),
+    pytest.param(
+        {"well_known": Raw(OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n")},
+        "chunk size",
+        id="malformed chunk",
+    ),
+    pytest.param({"well_known": Raw(b"")}, "disconnected", id="closed without an answer"),
+    pytest.param({"well_known": Raw()}, "Bad status line", id="SSH inside TLS"),
+    pytest.param({"well_known": Raw(b"{}")}, "Bad status line", id="HTTP/0.9"),
+    pytest.param({"well_known": Raw(tls=False)}, "SSL", id="SSH instead of TLS"),
+    pytest.param(
+        {"well_known": Raw(b"HTTP/1.1 400 Bad\r\n\r\n", tls=False)}, "SSL", id="HTTP instead of TLS"
+    ),
+    pytest.param(
+        {"well_known": Raw(OK + b"a: \x00\r\nContent-Length: 0\r\n\r\n")},
+        "header",
+        id="NUL in a header",
+    ),
+    pytest.param(
+        {"well_known": Raw(OK + b"a: " + b"b" * 8300 + b"\r\nContent-Length: 0\r\n\r\n")},
+        "more than 8192 bytes",
+        id="header too long",
+    ),
+    pytest.param(
+        {"well_known": Raw(OK + b"a: " + b"b" * 10**6)}, "more than 8192 bytes", id="endless header"
+    ),
+    pytest.param(
+        {"well_known": Reply(headers=[(f"a{number}", "b") for number in range(65)])},
+        "Too many headers",
+        id="too many headers",
+    ),
+    pytest.param({"well_known": Raw(OK + b"a: b\r\n" * 10**5)}, "Too many", id="endless headers"),
+    pytest.param(
+        {"well_known": Raw(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)},
+        "disconnected",
+        id="nothing but 100 Continue",
+    ),
+    pytest.param(
+        {"well_known": Reply(headers=[("Content-Length", "2"), ("Content-Length", "3")])},
+        "Content-Length",
+        id="two lengths",
+    ),
+    pytest.param(
+        {"well_known": Reply(headers=[("Content-Encoding", "gzip")], body=b"no gzip")},
+        "gzip",
+        id="not the encoding that is claimed",
+    ),
+    pytest.param(
+        {"certificate": Certificate.EXPIRED}, "certificate has expired", id="expired certificate"
+    ),
+    pytest.param(
+        {"certificate": Certificate.WRONG_NAME}, "Hostname mismatch", id="certificate for another"
+    ),
+    pytest.param(
+        {"certificate": Certificate.UNTRUSTED},
+        "certificate verify failed",
+        id="unknown authority",
+    ),
+    pytest.param(
+        {"certificate": Certificate.COMMON_NAME_ONLY},
+        "Hostname mismatch",
+        id="common name only",
+    ),
+    pytest.param({"addresses": []}, "has no addresses", id="no addresses"),
+]
+
+
+@pytest.mark.parametrize("place", ["first hop", "after a redirect"])
+@pytest.mark.parametrize(("host", "told"), FAILURES)
+async def test_temporary_failure(
+    loopback_federation: LoopbackFederation, host: dict[str, Any], told: str, place: str
+) -> None:
+    """Trouble with a server is a temporary failure that says on one line what it was."""
+    loopback_federation.add("trouble.example", **host)
+    loopback_federation.add(NAME, redirects_to=f"https://trouble.example{PATH}")
+    name = "trouble.example" if place == "first hop" else NAME
+    failed = await failure(loopback_federation, name, timeout=0.6, connect_timeout=0.3)
+    assert failed.temporary
+    with pytest.raises(WellKnownFetchError, match=told):
+        raise failed
+    assert failed.reason.isascii()
+    assert failed.reason.isprintable()
+
+
+@pytest.mark.parametrize(
+    "sent", [b"\x1b[31m" + b"\xff" * 8000 + b"\r\n\r\n", OK + b"\xffx" * 4000 + b"\r\n\r\n"]
+)
+async def test_reasons_are_short(loopback_federation: LoopbackFederation, sent: bytes) -> None:
+    """A reason quotes only so much of what a stranger sent: it is remembered."""
+    loopback_federation.add(NAME, well_known=Raw(sent))
+    failed = await failure(loopback_federation)
+    assert len(failed.reason) < 500
+    assert failed.reason.isascii()
+    assert failed.reason.isprintable()
+
+
+# Time
+
+
+NUMBERS = itertools.count()
+SLOW = [
+    pytest.param(Slow(math.inf), id="silent after the request"),
+    pytest.param(Silent(), id="silent in the handshake"),
+    pytest.param(Dripping(body=b" " * 1000, interval=0.02), id="a body that drips"),
+    pytest.param(lambda _: Slow(0.05, Redirect(f"/{next(NUMBERS)}")), id="slow redirects"),
+]
+
+
+@pytest.mark.parametrize("behaviour", SLOW)
+async def test_timeout_bounds_the_whole_fetch(
+    loopback_federation: LoopbackFederation, behaviour: Any
+) -> None:
+    """However a server spends the time, the fetch ends when it is over."""
+    loopback_federation.add(NAME, well_known=behaviour, serves=behaviour)
+    failed = await failure(loopback_federation, timeout=0.3, max_redirects=1000)
+    assert failed.temporary
+    assert failed.reason == "no response within 0.3 s"
+
+
+@pytest.mark.parametrize("place", ["first hop", "after a redirect"])
+async def test_timeout_bounds_address_lookups(
+    loopback_federation: LoopbackFederation, place: str
+) -> None:
+    """A lookup that never ends is cut off, and told that it is."""
+    cancelled: list[str] = []
+
+    async def hang(name: str) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(name)
+            raise
+
+    loopback_federation.add(NAME, redirects_to="https://hangs.example/")
+    addresses = FakeAddresses({NAME: ["127.0.0.1"], "hangs.example": hang})
+    name = "hangs.example" if place == "first hop" else NAME
+    failed = await failure(loopback_federation, name, addresses=addresses, timeout=0.3)
+    assert failed.temporary
+    assert cancelled == ["hangs.example"]
+
+
+@pytest.mark.parametrize("place", ["first hop", "after a redirect"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        AddressLookupError("SERVFAIL"),
+        TimeoutError("the plug-in's own"),
+        OSError(5, "the plug-in's own"),
+        ValueError("the plug-in's own"),
+        UnicodeError("the plug-in's own"),
+        KeyError("the plug-in's own"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_errors_of_the_address_lookup(
+    loopback_federation: LoopbackFederation, error: Exception, place: str
+) -> None:
+    """What the address lookup raises comes out unchanged, a bug as much as a failure."""
+    loopback_federation.add(NAME, redirects_to="https://fails.example/")
+    addresses = FakeAddresses({NAME: ["127.0.0.1"], "fails.example": error})
+    name = "fails.example" if place == "first hop" else NAME
+    with pytest.raises(type(error)) as caught:
+        await fetched(loopback_federation, name, addresses=addresses)
+    assert caught.value is error
+
+
+async def test_failed_dns_comes_through(loopback_federation: LoopbackFederation) -> None:
+    """Our own DNS being down is told from a server that is."""
+    loopback_federation.dns_down = True
+    async with loopback_federation.dns_lookup(timeout=0.2) as dns:
+        with pytest.raises(AddressLookupError, match="no answer"):
+            await fetched(loopback_federation, addresses=dns)
+
+
+# Which addresses are dialled
+
+
+FORBIDDEN = [
+    "127.0.0.1",
+    "::1",
+    "10.1.2.3",
+    "169.254.169.254",
+    "::ffff:127.0.0.1",
+    "::ffff:10.1.2.3",
+    "64:ff9b::7f00:1",
+    "2002:7f00:1::",
+    "fe80::1",
+    "0.0.0.0",
+    "::",
+]
+
+
+@pytest.mark.parametrize("place", ["first hop", "after a redirect", "a literal"])
+@pytest.mark.parametrize("ip", FORBIDDEN)
+async def test_forbidden_address(
+    loopback_federation: LoopbackFederation, ip: str, place: str
+) -> None:
+    """A host at a forbidden address is a definite failure, and is never connected to."""
+    literal = f"[{ip}]" if ":" in ip else ip
+    inside = literal if place == "a literal" else "inside.example"
+    loopback_federation.add("inside.example", addresses=[ip], well_known=DOCUMENT)
+    loopback_federation.add(ip, well_known=DOCUMENT)
+    loopback_federation.add(
+        "outside.example", addresses=["192.0.33.8"], redirects_to=f"https://{inside}{PATH}"
+    )
+    name = "inside.example" if place == "first hop" else "outside.example"
+    failed = await failure(loopback_federation, name, address_policy=AddressPolicy())
+    assert not failed.temporary
+    assert "the address policy forbids every address" in failed.reason
+    reached = set() if place == "first hop" else {("outside.example", 443)}
+    assert set(loopback_federation.connections) == reached
+
+
+@asynccontextmanager
+async def accepting(ip: str, port: int) -> AsyncIterator[list[str]]:
+    """Listen on a port, close what comes in, and give the list of the addresses it came for."""
+    dialled: list[str] = []
+
+    def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        dialled.append(writer.get_extra_info("sockname")[0])
+        writer.transport.abort()
+
+    async with await asyncio.start_server(accept, ip, port):
+        yield dialled
+
+
+def at_its_own_port(federation: LoopbackFederation, name: str) -> tuple[int, dict[Any, Any]]:
+    """Make `NAME` redirect to where `name` really listens, on 127.0.0.1.
+
+    Gives that port, and a `connect_to` that leaves it alone: `name` is dialled at the addresses
+    that were looked up, as on the Internet.
+    """
+    federation.add(name, serves=DOCUMENT)
+    _, port = federation.connect_to[name, 8448]
+    federation.add(NAME, redirects_to=f"https://{name}:{port}/")
+    return port, only(federation, (NAME, 443))
+
+
+async def test_only_allowed_addresses_are_dialled(loopback_federation: LoopbackFederation) -> None:
+    """Of a host with allowed and forbidden addresses, the allowed ones are used and no other."""
+    port, connect_to = at_its_own_port(loopback_federation, "both.example")
+    async with accepting("::1", port) as dialled:
+        for allowed in ("127.0.0.1/32", "::/0"):
+            policy = AddressPolicy(allow=[allowed], block=["0.0.0.0/0", "::/0"])
+            addresses = FakeAddresses(
+                {
+                    NAME: ["127.0.0.1", "::1"],
+                    "both.example": ["::1", "10.0.0.1", "127.0.0.1", "fe80::1"],
+                }
+            )
+            loopback_federation.reset_counts()
+            settings = {
+                "addresses": addresses,
+                "address_policy": policy,
+                "connect_to": connect_to,
+                "max_addresses": 1,
+            }
+            if allowed == "127.0.0.1/32":
+                response = await fetched(loopback_federation, **settings)
+                assert response.status == 200
+                assert not dialled
+            else:
+                await failure(loopback_federation, **settings)
+                assert set(dialled) == {"::1"}
+                assert set(loopback_federation.connections) == {(NAME, 443)}
+
+
+async def test_rebinding(loopback_federation: LoopbackFederation) -> None:
+    """What was checked is what is dialled: an address that comes later is checked anew."""
+    port, connect_to = at_its_own_port(loopback_federation, "rebinds.example")
+    answers = [["127.0.0.1"], ["::1"], ["127.0.0.1"]]
+    addresses = FakeAddresses({NAME: ["127.0.0.1"], "rebinds.example": lambda _: answers.pop(0)})
+    policy = AddressPolicy(allow=["127.0.0.1/32"])
+    async with (
+        accepting("::1", port) as dialled,
+        fetching(
+            loopback_federation,
+            addresses=addresses,
+            address_policy=policy,
+            connect_to=connect_to,
+        ) as fetcher,
+    ):
+        assert (await fetcher.fetch(NAME)).status == 200
+        assert addresses.asked == [NAME, "rebinds.example"]  # each hop asks once
+        with pytest.raises(WellKnownFetchError, match="forbids") as caught:
+            await fetcher.fetch(NAME)
+        assert not caught.value.temporary
+        assert (await fetcher.fetch(NAME)).status == 200
+        assert not dialled
+
+
+async def test_concurrent_fetches_do_not_share_addresses(
+    loopback_federation: LoopbackFederation,
+) -> None:
+    """Each of two fetches for one name dials what its own lookup gave."""
+    port, connect_to = at_its_own_port(loopback_federation, "twice.example")
+    answers = [["127.0.0.1"], ["::1"]]
+    addresses = FakeAddresses({NAME: ["127.0.0.1"], "twice.example": lambda _: answers.pop(0)})
+    async with (
+        accepting("::1", port) as dialled,
+        fetching(loopback_federation, addresses=addresses, connect_to=connect_to) as fetcher,
+    ):
+        ended = await asyncio.gather(
+            fetcher.fetch(NAME), fetcher.fetch(NAME), return_exceptions=True
+        )
+    assert sorted(type(end).__name__ for end in ended) == ["HttpResponse", "WellKnownFetchError"]
+    assert set(dialled) == {"::1"}
+
+
+@asynccontextmanager
+async def unresponsive(ip: str, port: int) -> AsyncIterator[None]:
+    """Make a port behave as one behind a firewall does: connecting never ends."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.bind((ip, port))
+        listener.listen(0)
+        full = []
+        try:
+            for _ in range(8):  # as many as the backlog may hold; the rest go unanswered
+                client = socket.socket(family)
+                client.setblocking(False)
+                client.connect_ex((ip, port))
+                full.append(client)
+            yield
+        finally:
+            for client in full:
+                client.close()
+
+
+@pytest.mark.parametrize("dead", ["refuses", "does not answer"])
+async def test_dead_ipv6_does_not_keep_ipv4_from_being_used(
+    loopback_federation: LoopbackFederation, dead: str
+) -> None:
+    """IPv6 is tried first, but when nothing comes of it IPv4 is, within the same hop."""
+    port, connect_to = at_its_own_port(loopback_federation, "both.example")
+    addresses = FakeAddresses({NAME: ["127.0.0.1"], "both.example": ["127.0.0.1", "::1"]})
+    settings = {"addresses": addresses, "connect_to": connect_to}
+    if dead == "refuses":
+        response = await fetched(loopback_federation, **settings)
+    else:
+        async with unresponsive("::1", port):
+            response = await fetched(loopback_federation, **settings)
+    assert response.status == 200
+
+
+async def test_max_addresses(loopback_federation: LoopbackFederation) -> None:
+    """So many addresses of a host are tried, in turn from both families, and no more."""
+    _, connect_to = at_its_own_port(loopback_federation, "many.example")  # ::1 refuses
+    addresses = FakeAddresses({NAME: ["127.0.0.1"], "many.example": ["127.0.0.1", "::1"]})
+    settings = {"addresses": addresses, "connect_to": connect_to}
+    failed = await failure(loopback_federation, max_addresses=1, **settings)
+    assert failed.temporary
+    assert (await fetched(loopback_federation, max_addresses=2, **settings)).status == 200
+
+
+# Many fetches, and closing
+
+
+async def test_many_at_once(loopback_federation: LoopbackFederation) -> None:
+    """A hundred fetches at once all get their own document."""
+    names = [f"host-{number}.example" for number in range(50)]
+    for name in names:
+        loopback_federation.add(name, well_known={"m.server": f"hs.{name}"})
+    async with fetching(loopback_federation) as fetcher, asyncio.timeout(HANGS):
+        responses = await asyncio.gather(*map(fetcher.fetch, names * 2))
+    assert [response.body for response in responses] == [
+        b'{"m.server": "hs.%b"}' % name.encode() for name in names * 2
+    ]
+
+
+async def test_connections_are_not_kept(loopback_federation: LoopbackFederation) -> None:
+    """Every fetch has its own connection, even to the same host."""
+    loopback_federation.add(NAME, well_known=DOCUMENT)
+    async with fetching(loopback_federation) as fetcher:
+        for _ in range(3):
+            await fetcher.fetch(NAME)
+    assert loopback_federation.connections == {(NAME, 443): 3}
+
+
+async def test_cancelled_fetch_closes_its_connection(
+    loopback_federation: LoopbackFederation,
+) -> None:
+    """Nobody waits any more, so nobody is kept waiting: the server sees the end."""
+    loopback_federation.add(NAME, well_known=Slow(math.inf))
+    async with fetching(loopback_federation) as fetcher:
+        fetch = asyncio.create_task(fetcher.fetch(NAME))
+        await requested(loopback_federation, fetch)
+        fetch.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await fetch
+        loopback_federation.add(NAME, well_known=DOCUMENT)
+        assert (await fetcher.fetch(NAME)).status == 200
+
+
+async def requested(federation: LoopbackFederation, fetch: "asyncio.Task[HttpResponse]") -> None:
+    """Wait until the servers have heard of `fetch`, by a connection at least."""
+    async with asyncio.timeout(HANGS):
+        while not federation.connections:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert not fetch.done()
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        pytest.param(Silent(), id="in the handshake"),
+        pytest.param(Slow(math.inf), id="before the response"),
+        pytest.param(Dripping(body=b" " * 10**4), id="in the body"),
+    ],
+)
+async def test_closing_ends_fetches(
+    loopback_federation: LoopbackFederation, behaviour: Any
+) -> None:
+    """Fetches under way fail at once when the fetcher is closed; closing twice is fine."""
+    loopback_federation.add(NAME, well_known=behaviour)
+    async with loopback_federation.dns_lookup() as dns:
+        fetcher = loopback_federation.well_known_fetcher(
+            addresses=dns, timeout=2 * HANGS, connect_timeout=2 * HANGS
+        )
+        fetch = asyncio.create_task(fetcher.fetch(NAME))
+        await requested(loopback_federation, fetch)
+        async with asyncio.timeout(HANGS):
+            await asyncio.gather(fetcher.aclose(), fetcher.aclose())
+            with pytest.raises(WellKnownFetchError, match="closed") as caught:
+                await fetch
+            await fetcher.aclose()
+    assert caught.value.temporary
+
+
+async def test_closing_during_an_address_lookup(loopback_federation: LoopbackFederation) -> None:
+    """A fetch that has not come to connecting does not connect after the fetcher is closed."""
+    looking = asyncio.Event()
+
+    async def look_up(_: str) -> list[str]:
+        looking.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    loopback_federation.add(NAME, well_known=DOCUMENT)
+    fetcher = loopback_federation.well_known_fetcher(addresses=FakeAddresses({NAME: look_up}))
+    fetch = asyncio.create_task(fetcher.fetch(NAME))
+    async with asyncio.timeout(HANGS):
+        await looking.wait()
+        await fetcher.aclose()
+        with pytest.raises(WellKnownFetchError, match="closed"):
+            await fetch
+    assert not loopback_federation.connections
+
+
+@pytest.mark.parametrize("used", [False, True])
+async def test_closed_fetcher(loopback_federation: LoopbackFederation, used: bool) -> None:
+    """A closed fetcher refuses to fetch, whether it was ever used or not, and opens nothing."""
+    loopback_federation.add(NAME, well_known=DOCUMENT)
+    addresses: AddressLookup = FakeAddresses({NAME: ["127.0.0.1"]})
+    fetcher = loopback_federation.well_known_fetcher(addresses=addresses)
+    if used:
+        await fetcher.fetch(NAME)
+    await fetcher.aclose()
+    await fetcher.aclose()
+    with pytest.raises(RuntimeError, match="closed"):
+        await fetcher.fetch(NAME)
+    assert loopback_federation.connections.total() == used
+
+
+async def test_address_lookup_is_not_closed(
+    loopback_federation: LoopbackFederation, dns: AiodnsLookup
+) -> None:
+    """The address lookup is its owner's to close."""
+    loopback_federation.add(NAME, well_known=DOCUMENT)
+    async with loopback_federation.well_known_fetcher(addresses=dns) as fetcher:
+        await fetcher.fetch(NAME)
+    assert (await dns.lookup_addresses(NAME)).addresses

@@ -1,0 +1,298 @@
+"""The command line, against the DNS server of a loopback federation."""
+
+import asyncio
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from matrix_resolve import MatrixResolveError, Policy
+from matrix_resolve.cli import main
+from matrix_resolve.cli.telling import Outcome, look_up, story_tree
+from matrix_resolve.testing import DnsFault, LoopbackFederation, Redirect
+
+
+class Command:
+    """Runs `matrix-resolve` in a thread of its own, so that the federation can answer it."""
+
+    def __init__(self, federation: LoopbackFederation, capsys: pytest.CaptureFixture[str]) -> None:
+        self.federation = federation
+        self._capsys = capsys
+
+    async def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        """Return the exit status, and what was printed to the two outputs."""
+        reach = ("--nameserver", self.federation.nameserver, "--allow-private")
+        status = await asyncio.to_thread(_exit_status, [*reach, *arguments])
+        return (status, *self._capsys.readouterr())
+
+
+def _exit_status(argv: list[str]) -> int:
+    try:
+        return main(argv)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+
+@pytest.fixture
+def command(
+    loopback_federation: LoopbackFederation,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Command:
+    """The command, in a federation where `srv.example` has SRV records."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    loopback_federation.add("srv.example", srv=[("a.example", 8450), ("b.example", 443)])
+    return Command(loopback_federation, capsys)
+
+
+async def test_one_line_a_name(command: Command) -> None:
+    """Names are told one a line, in the order given, with all that is needed to connect."""
+    assert await command("srv.example", "[::1]:443", "host.example:8450") == (
+        0,
+        "srv.example: connect to a.example:8450, b.example:443, Host srv.example,"
+        " certificate for srv.example (step 4)\n"
+        "[::1]:443: connect to [::1]:443, Host [::1]:443, certificate for ::1 (step 1)\n"
+        "host.example:8450: connect to host.example:8450, Host host.example:8450,"
+        " certificate for host.example (step 2)\n",
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("example..org", "the hostname has an empty label (a dot too many)"),
+        ("example.org:99999", "the port must be a number from 1 to 65535"),
+        ("\x1b[31mred", "brackets belong around an IPv6 address only"),
+        ("", "it is empty"),
+    ],
+)
+async def test_an_invalid_name(command: Command, name: str, reason: str) -> None:
+    """An invalid name gets one clear line on the error output, and status 1; others go on."""
+    status, out, err = await command("--", name, "127.0.0.1")
+    assert (status, out.count("\n")) == (1, 1)
+    assert err == f"matrix-resolve: {name!a} is not a server name: {reason}\n"
+
+
+async def test_not_offered(command: Command) -> None:
+    """A service that is not offered is told in one line, with status 1."""
+    command.federation.add("no.example", srv=[(".", 0)])
+    status, out, err = await command("no.example")
+    assert (status, out) == (1, "")
+    assert err == (
+        'matrix-resolve: the only SRV record of _matrix-fed._tcp.no.example has the target "."\n'
+    )
+
+
+async def test_json(command: Command) -> None:
+    """With --json each name is one JSON object on a line, failures too."""
+    status, out, err = await command("--json", "srv.example", "example..org")
+    good, bad = map(json.loads, out.splitlines())
+    assert (status, err) == (1, "")
+    assert (good["version"], good["step"], good["targets"][0]["port"]) == (1, "4", 8450)
+    assert bad == {
+        "version": 1,
+        "server_name": "example..org",
+        "error": {
+            "type": "InvalidServerNameError",
+            "message": "'example..org' is not a server name: the hostname has an empty label"
+            " (a dot too many)",
+        },
+    }
+
+
+async def test_explain(command: Command) -> None:
+    """`explain` tells each step, what was answered, and the addresses; plain in a pipe."""
+    status, out, err = await command("explain", "srv.example")
+    assert (status, err) == (0, "")
+    told = re.sub(r"asked, \d+ ms", "asked", out)
+    assert "\x1b" not in out
+    assert told.splitlines() == [
+        "srv.example",
+        "├── step 1, passed over: the hostname is no IP literal",
+        "├── step 2, passed over: the server name has no port",
+        "├── step 3: nothing usable: srv.example: "
+        + told.partition("usable: srv.example: ")[2].partition("\n")[0],
+        "│   └── https://srv.example/.well-known/matrix/server: asked, kept for"
+        + told.partition("server: asked, kept for")[2].partition("\n")[0],
+        "├── step 4, taken: SRV records: a.example:8450 (priority 1, weight 0), b.example:443"
+        " (priority 2, weight 0)",
+        "│   └── SRV _matrix-fed._tcp.srv.example: asked, kept for 5 min",
+        "└── so",
+        "    ├── connect to a.example:8450, b.example:443",
+        "    ├── Host: srv.example",
+        "    ├── certificate for srv.example",
+        "    ├── addresses of a.example:8450: ::1, 127.0.0.1",
+        "    └── addresses of b.example:443: ::1, 127.0.0.1",
+    ]
+
+
+async def test_explain_as_json(command: Command) -> None:
+    """`explain --json` has the addresses, and the error in their place."""
+    command.federation.add("a.example", addresses=[])
+    _, out, _ = await command("--json", "explain", "srv.example", "a.example:1")
+    found, missing = map(json.loads, out.splitlines())
+    assert found["endpoints"] == [
+        {"address": "::1", "port": 443, "target": "b.example"},
+        {"address": "127.0.0.1", "port": 443, "target": "b.example"},
+    ]
+    assert missing["error"]["type"] == "AddressLookupError"
+
+
+async def test_private_addresses_are_refused_by_default(
+    loopback_federation: LoopbackFederation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without --allow-private the explanation says that the addresses are forbidden."""
+    loopback_federation.add("private.example")
+    arguments = ["--nameserver", loopback_federation.nameserver, "explain", "private.example"]
+    assert await asyncio.to_thread(main, arguments) == 0
+    assert "the address policy forbids every address of private.example" in capsys.readouterr().out
+
+
+async def test_a_nameserver_that_says_nothing(command: Command) -> None:
+    """--timeout bounds the whole, and a lookup that failed is told as degraded."""
+    command.federation.dns_faults["*", "*"] = DnsFault.SILENT
+    status, out, _ = await asyncio.wait_for(command("--timeout", "0.6", "silent.example"), 10)
+    assert (status, "(step 6, degraded)" in out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "required"),
+        (["explain"], "explain takes at least one name"),
+        (["demo", "example.org"], "demo takes no names"),
+        (["--timeout", "never", "a"], "'never' is not a number of seconds"),
+        (["--timeout", "-1", "a"], "'-1' is not a number of seconds"),
+        (["--nameserver", "dns.example", "a"], "'dns.example' is not an IP address"),
+        (["--nameserver", "1.1.1.1:x", "a"], "is not HOST[:PORT]"),
+        (["--ca", "/nowhere", "a"], "'/nowhere' can't be used"),
+        (["--frobnicate", "a"], "unrecognized arguments"),
+    ],
+)
+def test_wrong_usage(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wrong usage is told on the error output, with status 2."""
+    assert _exit_status(arguments) == 2
+    assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("nameserver", ["::1", "[::1]", "[::1]:53", "127.0.0.1", "127.0.0.1:53"])
+async def test_nameservers(nameserver: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Name servers are taken in every spelling."""
+    assert await asyncio.to_thread(main, ["--nameserver", nameserver, "192.0.2.1"]) == 0
+
+
+async def test_certificate_authorities(command: Command, tmp_path: Path) -> None:
+    """--ca takes a PEM file, which is trusted as well."""
+    (tmp_path / "ca.pem").write_bytes(command.federation.ca_pem)
+    status, _, _ = await command("--ca", str(tmp_path / "ca.pem"), "127.0.0.1")
+    assert status == 0
+
+
+async def _printed_tree(federation: LoopbackFederation, name: str, **console: object) -> str:
+    async with federation.resolver(policy=Policy(dns_timeout=0.5)) as resolver:
+        outcome = await look_up(resolver, name, endpoints=True)
+    assert outcome.resolution is not None
+    out = io.StringIO()
+    settings = {"file": out, "width": 200, "highlight": False, "markup": False} | console
+    tree = story_tree(outcome.resolution, outcome.addresses_told())
+    Console(**settings).print(tree)  # type: ignore[arg-type]
+    return out.getvalue()
+
+
+async def test_the_story_of_a_delegation(loopback_federation: LoopbackFederation) -> None:
+    """A delegation is told with where its document was found; colours go to terminals only."""
+    add = loopback_federation.add
+    add("example.org", redirects_to="https://www.example.org/.well-known/matrix/server")
+    add("www.example.org", delegates_to="[red]matrix.example.org:443")
+    add("www.example.org", delegates_to="matrix.example.org:443")
+    told = await _printed_tree(loopback_federation, "example.org")
+    assert (
+        "step 3: delegates to matrix.example.org:443"
+        " (https://www.example.org/.well-known/matrix/server)\n" in told
+    )
+    assert "step 3.2, taken: matrix.example.org:443 has a port\n" in told
+    coloured = await _printed_tree(
+        loopback_federation, "example.org", force_terminal=True, color_system="standard"
+    )
+    assert "\x1b[32mstep 3.2, taken" in coloured
+
+
+async def test_hostile_text_is_shown_as_text(loopback_federation: LoopbackFederation) -> None:
+    """Neither markup nor control characters of a stranger reach the terminal as such."""
+    loopback_federation.add("a.example", well_known={"m.server": "\x1b[2J[bold]x[/bold]"})
+    loopback_federation.add("b.example", well_known=Redirect("http://[bold]x"))
+    told = await _printed_tree(loopback_federation, "a.example")
+    assert "'\\x1b[2J[bold]x[/bold]'" in told
+    assert "[bold]" in await _printed_tree(loopback_federation, "b.example")
+
+
+async def test_degraded_is_told(loopback_federation: LoopbackFederation) -> None:
+    """A resolution that rests on a failed lookup says so at its end."""
+    loopback_federation.add("ill.example", dns={"SRV": DnsFault.SERVFAIL})
+    told = await _printed_tree(loopback_federation, "ill.example")
+    assert "degraded: an SRV lookup failed" in told
+
+
+def test_no_addresses_told() -> None:
+    """What was not looked up is not told, and an error is."""
+    assert Outcome(name="x").addresses_told() == []
+    assert Outcome(name="x", error=MatrixResolveError("why")).addresses_told() == ["why"]
+
+
+def test_demo() -> None:
+    """The demo comes to the right step for every step there is, through real DNS and HTTPS."""
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "matrix_resolve.cli", "demo"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "17 of 17 as the specification says" in run.stdout
+    steps = {line.split("│")[2].strip() for line in run.stdout.splitlines() if "✓" in line}
+    assert steps >= {"1", "2", "3.1", "3.2", "3.3", "3.4", "3.5", "4", "5", "6"}
+
+
+def test_no_color(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """--no-color and NO_COLOR take the colours out of a terminal too."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert main(["explain", "--allow-private", "127.0.0.1"]) == 0
+    assert "\x1b[" in capsys.readouterr().out
+    assert main(["explain", "--allow-private", "--no-color", "127.0.0.1"]) == 0
+    assert "\x1b[" not in capsys.readouterr().out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert main(["explain", "--allow-private", "127.0.0.1"]) == 0
+    assert "\x1b[" not in capsys.readouterr().out
+
+
+def test_without_rich(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without the extra the command says what to install."""
+    monkeypatch.setitem(sys.modules, "matrix_resolve.cli.command", None)
+    monkeypatch.setitem(sys.modules, "rich", None)
+    for name in list(sys.modules):
+        if name.startswith(("rich.", "matrix_resolve.cli.")):
+            monkeypatch.delitem(sys.modules, name)
+    assert main(["127.0.0.1"]) == 2
+    assert "pip install 'matrix-resolve[cli]'" in capsys.readouterr().err
+
+
+async def test_demo_without_the_extra(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the extra `testing` the demo says what to install; names resolve all the same."""
+    for name in list(sys.modules):
+        if name.startswith(("matrix_resolve.testing", "matrix_resolve.cli.demo")):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "trustme", None)
+    assert await asyncio.to_thread(main, ["demo"]) == 2
+    assert "pip install 'matrix-resolve[testing]'" in capsys.readouterr().err
+    assert await asyncio.to_thread(main, ["192.0.2.1"]) == 0

@@ -1,0 +1,89 @@
+"""For all tests: none may leave anything behind, and hypothesis behaves on a busy machine."""
+
+import asyncio
+import inspect
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from hypothesis import settings
+
+# A deadline measures the machine, not the code. In CI the examples are the same in every run.
+settings.register_profile("default", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+_DESCRIPTORS = Path("/proc/self/fd")  # Linux; elsewhere descriptors go unchecked
+# c-ares closes its channels in a thread of its own, a moment after they are told to.
+_GRACE = 2.0
+
+_BEFORE = pytest.StashKey[tuple[set[threading.Thread], Counter[str]]]()
+
+
+@pytest_asyncio.fixture
+async def _no_tasks_left() -> AsyncIterator[None]:
+    before = asyncio.all_tasks()
+    yield
+    left = [task for task in asyncio.all_tasks() - before if task is not asyncio.current_task()]
+    assert not left, f"tasks left behind: {left}"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind(request: pytest.FixtureRequest) -> None:
+    """Fail the test that leaves an asyncio task, a thread or an open descriptor behind.
+
+    As the first of a test's fixtures it is ended last. That is still before the event loop is
+    closed, so threads and descriptors are looked at when all fixtures are gone.
+    """
+    request.node.stash[_BEFORE] = (_threads(), _descriptors())
+    if inspect.iscoroutinefunction(getattr(request.node, "obj", None)):
+        request.getfixturevalue("_no_tasks_left")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Compare threads and descriptors with those before the test."""
+    yield
+    if _BEFORE not in item.stash:
+        return
+    threads, descriptors = item.stash[_BEFORE]
+    until = time.monotonic() + _GRACE
+    while (left := _left(threads, descriptors)) and time.monotonic() < until:
+        time.sleep(0.01)
+    if left:
+        pytest.fail(f"left behind: {', '.join(left)}", pytrace=False)
+
+
+def _left(threads: set[threading.Thread], descriptors: Counter[str]) -> list[str]:
+    return [
+        *(thread.name for thread in _threads() - threads),
+        *(_descriptors() - descriptors).elements(),
+    ]
+
+
+def _threads() -> set[threading.Thread]:
+    # pycares keeps one daemon thread for as long as the process lives.
+    return {thread for thread in threading.enumerate() if not thread.daemon}
+
+
+def _descriptors() -> Counter[str]:
+    """Count the open sockets, selectors and the like.
+
+    Files are opened by whatever is imported; pipes come and go with pytest's capture.
+    """
+    found: Counter[str] = Counter()
+    if not _DESCRIPTORS.is_dir():
+        return found
+    for entry in _DESCRIPTORS.iterdir():
+        try:
+            name = str(entry.readlink())
+        except FileNotFoundError:  # the one that this very listing used
+            continue
+        if name.startswith(("socket:", "anon_inode:")):
+            found[name] += 1
+    return found

@@ -1,0 +1,420 @@
+"""Cache entries: what is kept of a question through good times and bad."""
+
+import json
+import random
+from typing import Any
+
+import pytest
+from attrs import evolve
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from matrix_resolve.core.entries import CacheEntry, Given, remember
+from matrix_resolve.core.lifetimes import Learned, is_good
+from matrix_resolve.core.names import ServerName
+from matrix_resolve.core.questions import (
+    Answer,
+    Delegated,
+    NoSrvRecords,
+    NotDelegated,
+    ServiceNotOffered,
+    SrvFailed,
+    SrvRecords,
+)
+from matrix_resolve.core.replies import SrvRecord
+from matrix_resolve.errors import CacheError
+from matrix_resolve.policy import Policy
+
+T = 1_800_000_000.0
+HOUR = 3600.0
+DAY = 24 * HOUR
+POLICY = Policy(jitter=0)
+
+
+def delegated(to: str) -> Delegated:
+    """A good answer."""
+    return Delegated(ServerName.parse(to), "https://example.org/")
+
+
+GOOD, OTHER = delegated("hs.example.net"), delegated("other.example.net")
+DOWN = NotDelegated("status 503", temporary=True)
+NO_DNS = NotDelegated("no addresses", temporary=True, lookup_failed=True)
+REFUSED = NotDelegated("status 404")
+RECORDS = SrvRecords((SrvRecord(0, 0, 8448, "hs.example.net"),))
+SRV_FAILED = SrvFailed("SERVFAIL")
+
+
+def learn(
+    previous: CacheEntry | None,
+    answer: Answer,
+    at: float,
+    ttl: float | None = None,
+    policy: Policy = POLICY,
+) -> CacheEntry:
+    """What is kept once `answer` has come, the question having been asked a second before."""
+    return remember(
+        previous,
+        Learned(answer, ttl=ttl),
+        asked_at=at - 1,
+        now=at,
+        policy=policy,
+        rng=random.Random(0),
+    )
+
+
+def rows(entry: CacheEntry | None, answers: list[Answer], at: float = T) -> list[tuple[int, float]]:
+    """Learn each answer the moment the one before ends; return failures and waits."""
+    found = []
+    for answer in answers:
+        entry = learn(entry, answer, at)
+        found.append((entry.failures, entry.fresh_until - at))
+        at = entry.fresh_until
+    return found
+
+
+def test_good_answer_replaces_everything() -> None:
+    """A good answer stands for its lifetime and is held in reserve for `stale_for` after it."""
+    entry = learn(learn(learn(None, OTHER, T - 99), DOWN, T - 50), GOOD, T, ttl=HOUR)
+    assert entry == CacheEntry(
+        outcome=GOOD,
+        asked_at=T - 1,
+        fresh_until=T + HOUR,
+        keep_until=T + HOUR + DAY,
+        failures=0,
+        good=GOOD,
+        good_until=T + HOUR,
+        stale_until=T + HOUR + DAY,
+    )
+
+
+def test_good_answer_is_fresh_for_its_lifetime_and_stale_after_it() -> None:
+    """Freshness ends exactly with the lifetime; the answer is then given as stale."""
+    entry = learn(None, GOOD, T, ttl=HOUR)
+    assert entry.is_fresh(T + HOUR - 1)
+    assert not entry.is_fresh(T + HOUR)
+    assert entry.given(T) == Given(GOOD, stale=False, until=T + HOUR)
+    assert entry.given(T + HOUR) == Given(GOOD, stale=True, until=T + HOUR)
+
+
+def test_answer_of_this_moment_is_not_stale() -> None:
+    """An answer that has just come is given as fresh however short its lifetime."""
+    entry = learn(None, GOOD, T, ttl=HOUR)
+    assert not entry.given(T + HOUR, just_asked=True).stale
+
+
+def test_first_failure_with_nothing_before() -> None:
+    """A failure is given itself, and kept past its end so that doubling goes on."""
+    entry = learn(None, DOWN, T)
+    assert entry == CacheEntry(
+        outcome=DOWN,
+        asked_at=T - 1,
+        fresh_until=T + 60,
+        keep_until=T + 60 + HOUR,
+        failures=1,
+    )
+    assert entry.given(T) == Given(DOWN, stale=False, until=T + 60)
+    assert entry.given(T + 60) == Given(DOWN, stale=True, until=T + 60)
+
+
+def test_temporary_failure_before_the_end_of_the_lifetime() -> None:
+    """A failed refresh ahead leaves the answer its lifetime; only then is it stale."""
+    entry = learn(learn(None, GOOD, T, ttl=HOUR), DOWN, T + HOUR - 10)
+    assert not entry.is_fresh(T + HOUR + 50)
+    assert entry.given(T + HOUR - 1) == Given(GOOD, False, T + HOUR, "status 503")
+    assert entry.given(T + HOUR) == Given(GOOD, True, T + HOUR + 50, "status 503")
+
+
+def test_temporary_failures_after_the_end_of_the_lifetime() -> None:
+    """The old answer is given as stale while asking fails, until `stale_for` has passed."""
+    entry = learn(None, GOOD, T, ttl=HOUR)
+    at, end = T + HOUR, T + HOUR + DAY
+    while at < end:
+        entry = learn(entry, DOWN, at)
+        assert entry.given(at) == Given(GOOD, True, entry.fresh_until, "status 503")
+        assert entry.stale_until == end
+        at = entry.fresh_until
+    assert entry.given(end - 1).answer == GOOD
+    assert entry.given(end) == Given(DOWN, False, entry.fresh_until)
+
+
+def test_without_reserve_the_failure_is_given_at_once() -> None:
+    """With `stale_for` 0 nothing outlives its lifetime."""
+    policy = evolve(POLICY, stale_for=0.0)
+    good = learn(None, GOOD, T, HOUR, policy)
+    assert good.keep_until == T + HOUR
+    entry = learn(good, DOWN, T + HOUR, None, policy)
+    assert entry.given(T + HOUR) == Given(DOWN, False, T + HOUR + 60)
+
+
+def test_definite_refusal_before_the_end_of_the_lifetime() -> None:
+    """A refusal found by refresh-ahead leaves the old answer its lifetime, and no reserve."""
+    entry = learn(learn(None, GOOD, T, ttl=HOUR), REFUSED, T + HOUR - 10)
+    assert entry.given(T + HOUR - 1) == Given(GOOD, False, T + HOUR, "status 404")
+    assert entry.given(T + HOUR) == Given(REFUSED, False, T + HOUR + 50)
+
+
+def test_definite_refusal_after_the_end_of_the_lifetime() -> None:
+    """A refusal found after the lifetime replaces the old answer."""
+    entry = learn(learn(None, GOOD, T, ttl=HOUR), REFUSED, T + HOUR)
+    assert entry.given(T + HOUR) == Given(REFUSED, False, T + HOUR + 60)
+
+
+def test_trouble_after_a_definite_refusal_does_not_bring_the_old_answer_back() -> None:
+    """Once refused, an answer past its lifetime stays gone while the server is in trouble."""
+    refused = learn(learn(None, GOOD, T, ttl=HOUR), REFUSED, T + HOUR)
+    entry = learn(refused, DOWN, T + HOUR + 60)
+    assert entry.given(T + HOUR + 60) == Given(DOWN, False, T + HOUR + 120)
+
+
+def test_definite_refusal_ends_the_reserve_that_trouble_had_kept() -> None:
+    """A server that comes back to say no is believed."""
+    stale = learn(learn(None, GOOD, T, ttl=HOUR), DOWN, T + HOUR)
+    entry = learn(stale, REFUSED, T + HOUR + 60)
+    assert entry.given(T + HOUR + 60).answer == REFUSED
+
+
+@pytest.mark.parametrize("trouble", [DOWN, NO_DNS, REFUSED], ids=lambda answer: answer.reason)
+def test_recovery(trouble: NotDelegated) -> None:
+    """A good answer after trouble is as good as one without, and the row begins anew."""
+    troubled = learn(
+        learn(learn(None, GOOD, T, ttl=HOUR), trouble, T + HOUR), trouble, T + 2 * HOUR
+    )
+    entry = learn(troubled, OTHER, T + 3 * HOUR, ttl=HOUR)
+    assert entry == learn(None, OTHER, T + 3 * HOUR, ttl=HOUR)
+    assert rows(entry, [trouble])[0][0] == 1
+
+
+ROWS = [
+    # what was known, outcomes, (failures in a row, seconds to the next question) of each
+    pytest.param(
+        None,
+        [DOWN] * 8,
+        zip(range(1, 9), [60, 120, 240, 480, 960, 1920, 3600, 3600], strict=True),
+        id="temporary",
+    ),
+    pytest.param(None, [REFUSED] * 2, [(1, 3600), (2, 3600)], id="definite"),
+    pytest.param(
+        GOOD, [REFUSED] * 3, [(1, 60), (2, 120), (3, 240)], id="definite after a valid answer"
+    ),
+    pytest.param(None, [NO_DNS] * 3, [(1, 5), (2, 10), (3, 20)], id="our own DNS"),
+    pytest.param(None, [DOWN, DOWN, NO_DNS], [(1, 60), (2, 120), (1, 5)], id="then our own DNS"),
+    pytest.param(None, [NO_DNS, NO_DNS, DOWN], [(1, 5), (2, 10), (1, 60)], id="DNS, then theirs"),
+    pytest.param(
+        GOOD, [DOWN, DOWN, REFUSED], [(1, 60), (2, 120), (1, 60)], id="temporary, then definite"
+    ),
+    pytest.param(
+        GOOD, [REFUSED, REFUSED, DOWN], [(1, 60), (2, 120), (1, 60)], id="definite, then temporary"
+    ),
+    pytest.param(
+        None,
+        [NotDelegated("status 500", temporary=True), NotDelegated("time-out", temporary=True)],
+        [(1, 60), (2, 120)],
+        id="another reason of the same kind",
+    ),
+    pytest.param(RECORDS, [SRV_FAILED] * 3, [(1, 5), (2, 10), (3, 20)], id="SRV lookups"),
+    pytest.param(NoSrvRecords("none"), [SRV_FAILED] * 2, [(1, 5), (2, 10)], id="SRV after none"),
+]
+
+
+@pytest.mark.parametrize(("known", "outcomes", "expected"), ROWS)
+def test_row_of_failures(known: Answer | None, outcomes: list[Answer], expected: Any) -> None:
+    """Failures of one kind in a row are counted; another kind of trouble begins a new row."""
+    entry = None if known is None else learn(None, known, T)
+    assert rows(entry, outcomes) == list(expected)
+
+
+KEPT = [
+    # what was known, its TTL, the failure, asked so long after, kept for so long after that
+    pytest.param(None, 0, DOWN, 0, 60 + HOUR, id="failure alone: failure_max_ttl past its end"),
+    pytest.param(None, 0, REFUSED, 0, 2 * HOUR, id="refusal alone"),
+    pytest.param(None, 0, SRV_FAILED, 0, 5 + HOUR, id="failed SRV lookup alone"),
+    pytest.param(GOOD, HOUR, DOWN, HOUR, DAY, id="failure with a reserve: to the reserve's end"),
+    pytest.param(
+        GOOD, HOUR, DOWN, HOUR + DAY - 60, 60 + HOUR, id="failure near the reserve's end: past it"
+    ),
+    pytest.param(GOOD, 2 * DAY, REFUSED, HOUR, 2 * DAY - HOUR, id="refusal within a long lifetime"),
+    pytest.param(GOOD, HOUR, REFUSED, HOUR, 60 + HOUR, id="refusal after the lifetime"),
+]
+
+
+@pytest.mark.parametrize(("known", "ttl", "failure", "after", "kept"), KEPT)
+def test_failure_is_kept(
+    known: Answer | None, ttl: float, failure: Answer, after: float, kept: float
+) -> None:
+    """A failure is kept as long as it, its row, or the answer behind it is of use."""
+    entry = None if known is None else learn(None, known, T, ttl)
+    assert learn(entry, failure, T + after).keep_until == T + after + kept
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [GOOD, RECORDS, NoSrvRecords("no records"), ServiceNotOffered()],
+    ids=lambda answer: type(answer).__name__,
+)
+def test_every_good_answer_is_held_in_reserve(answer: Answer) -> None:
+    """ "None published" and "not offered" outlive an outage of DNS just as records do."""
+    entry = learn(None, answer, T)
+    failed = learn(entry, SRV_FAILED, entry.fresh_until)
+    assert failed.given(entry.fresh_until + DAY - 1) == Given(
+        answer, True, failed.fresh_until, "SERVFAIL"
+    )
+
+
+OUTCOMES = st.tuples(
+    st.sampled_from([GOOD, OTHER, DOWN, NO_DNS, REFUSED]),
+    st.none() | st.floats(0, 1e6),
+    st.floats(0, 2e5),
+)
+
+
+@given(st.lists(OUTCOMES, min_size=1, max_size=12))
+def test_what_is_given_was_confirmed_within_72_hours(outcomes: list[tuple]) -> None:
+    """Through any history: a good answer lives its lifetime and the reserve, and no longer."""
+    entry, at, confirmed = None, T, None
+    for answer, ttl, later in outcomes:
+        entry = learn(entry, answer, at, ttl, Policy())
+        if is_good(answer):
+            confirmed = (answer, at)
+        else:
+            assert entry.failures >= 1
+        assert at < entry.fresh_until <= entry.keep_until
+        assert CacheEntry.from_json(entry.to_json()) == entry
+        at += later
+        said = entry.given(at)
+        if is_good(said.answer) and at < entry.keep_until:
+            assert confirmed is not None
+            assert said.answer == confirmed[0]
+            assert at - confirmed[1] <= 72 * HOUR
+            assert said.stale == (at >= entry.good_until)
+
+
+ENTRIES = [
+    pytest.param(learn(None, GOOD, T), id="good answer"),
+    pytest.param(learn(None, RECORDS, T), id="SRV records"),
+    pytest.param(learn(None, DOWN, T), id="failure"),
+    pytest.param(learn(learn(None, GOOD, T), DOWN, T + DAY), id="failure with a reserve"),
+    pytest.param(learn(learn(None, RECORDS, T), SRV_FAILED, T + 30), id="failed SRV lookup"),
+]
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_entry_survives_json(entry: CacheEntry) -> None:
+    """Another process reads what was written, as bytes or text, and gives the same answers."""
+    data = entry.to_json()
+    assert json.loads(data)["version"] == 1
+    for read in (CacheEntry.from_json(data), CacheEntry.from_json(data.decode())):
+        assert read == entry
+        for now in (T, T + HOUR, T + DAY, T + 2 * DAY, T + 9 * DAY):
+            for just_asked in (False, True):
+                given = entry.given(now, just_asked=just_asked)
+                assert read.given(now, just_asked=just_asked) == given
+
+
+@given(
+    st.sampled_from([GOOD, RECORDS, ServiceNotOffered(), DOWN, SRV_FAILED]),
+    st.none() | st.sampled_from([GOOD, RECORDS, NoSrvRecords("none")]),
+    st.lists(st.floats(0, 1e11), min_size=5, max_size=5),
+    st.integers(0, 10**6),
+    st.text(),
+)
+def test_every_entry_survives_json(
+    outcome: Answer, good: Answer | None, times: list[float], failures: int, reason: str
+) -> None:
+    """Times to the last bit, any reason, any mixture of answers."""
+    entry = CacheEntry(
+        outcome=NoSrvRecords(reason) if failures % 2 else outcome,
+        asked_at=times[0],
+        fresh_until=times[1],
+        keep_until=times[2],
+        failures=failures,
+        good=good,
+        good_until=times[3],
+        stale_until=times[4],
+    )
+    assert CacheEntry.from_json(entry.to_json()) == entry
+
+
+def test_entry_holds_any_second_that_a_calendar_knows() -> None:
+    """Times from 1970 to the end of the year 9999 are carried."""
+    ends = CacheEntry(outcome=GOOD, asked_at=0, fresh_until=253402300799, keep_until=253402300799)
+    assert CacheEntry.from_json(ends.to_json()) == ends
+
+
+FORM: dict[str, Any] = json.loads(learn(learn(None, GOOD, T), DOWN, T + DAY).to_json())
+
+
+def spoilt(**fields: Any) -> bytes:
+    """A written entry in which these fields are others."""
+    return json.dumps({**FORM, **fields}).encode()
+
+
+def lacking(field: str) -> bytes:
+    """A written entry in which this field is missing."""
+    return json.dumps({key: value for key, value in FORM.items() if key != field}).encode()
+
+
+BAD_DATA = [
+    pytest.param(b"", id="nothing"),
+    pytest.param(b"\xff\xfe", id="no UTF-8"),
+    pytest.param(b"\x80\x04\x95", id="a pickle"),
+    pytest.param(b"{", id="cut short"),
+    pytest.param(b"null", id="null"),
+    pytest.param(b"[]", id="array"),
+    pytest.param(b"{}", id="empty object"),
+    pytest.param(b"1" * 5000, id="5,000-digit integer"),
+    pytest.param("\ud800", id="lone surrogate"),
+    pytest.param(b"[" * 200_000, id="deep nesting"),
+    pytest.param(b'{"version":' * 100_000, id="deep nesting of objects"),
+    pytest.param(spoilt(version=2), id="later version"),
+    pytest.param(spoilt(version=0), id="earlier version"),
+    pytest.param(spoilt(version="1"), id="version as text"),
+    pytest.param(spoilt(version=None), id="version null"),
+    pytest.param(spoilt(asked_at="1"), id="time as text"),
+    pytest.param(spoilt(fresh_until=None), id="time null"),
+    pytest.param(spoilt(keep_until=True), id="time boolean"),
+    pytest.param(spoilt(good_until=float("nan")), id="time NaN"),
+    pytest.param(spoilt(stale_until=float("inf")), id="time without end"),
+    pytest.param(spoilt(stale_until=10**400), id="time too large to hold"),
+    pytest.param(spoilt(fresh_until=253402300800), id="time after the year 9999"),
+    pytest.param(spoilt(asked_at=-1), id="time before 1970"),
+    pytest.param(spoilt(failures=-1), id="negative failures"),
+    pytest.param(spoilt(failures=1.0), id="failures with a fraction"),
+    pytest.param(spoilt(failures=True), id="failures boolean"),
+    pytest.param(spoilt(failures=None), id="failures null"),
+    pytest.param(spoilt(outcome=None), id="outcome null"),
+    pytest.param(spoilt(outcome={"kind": "other"}), id="outcome of unknown kind"),
+    pytest.param(spoilt(outcome={**FORM["outcome"], "temporary": 1}), id="outcome misshapen"),
+    pytest.param(spoilt(good=False), id="good answer boolean"),
+    pytest.param(spoilt(good={**FORM["good"], "to": "a b"}), id="delegated to a bad name"),
+    *(pytest.param(lacking(field), id=f"no {field}") for field in FORM),
+]
+
+
+@pytest.mark.parametrize("data", BAD_DATA)
+def test_what_is_no_entry_is_refused(data: bytes | str) -> None:
+    """Anything that `to_json` did not write is a `CacheError`, and asking again won't help."""
+    with pytest.raises(CacheError) as caught:
+        CacheEntry.from_json(data)
+    assert caught.value.temporary is False
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=6,
+)
+SPOILT = st.builds(
+    lambda field, value: spoilt(**{field: value}), st.sampled_from(sorted(FORM)), JSON_VALUES
+)
+
+
+@given(st.binary() | st.text() | SPOILT | JSON_VALUES.map(json.dumps))
+@example(spoilt(asked_at=-(10**400)))
+@example(b'{"version": 1, "asked_at": 1' + b"0" * 4000 + b"}")
+def test_reading_raises_nothing_but_its_error(data: bytes | str) -> None:
+    """Whatever a cache holds, it is an entry or a `CacheError`."""
+    try:
+        entry = CacheEntry.from_json(data)
+    except CacheError:
+        return
+    assert CacheEntry.from_json(entry.to_json()) == entry

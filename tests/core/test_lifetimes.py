@@ -1,0 +1,483 @@
+"""How long answers live: what a response says of itself, and what the policy makes of it."""
+
+import math
+import random
+from ipaddress import IPv4Address
+from typing import get_args
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from matrix_resolve.core.lifetimes import (
+    Learned,
+    clamp,
+    is_good,
+    is_temporary,
+    lifetime,
+    retry_after,
+    stated_lifetime,
+)
+from matrix_resolve.core.names import ServerName
+from matrix_resolve.core.questions import (
+    Addresses,
+    AddressesFailed,
+    Answer,
+    Delegated,
+    NoSrvRecords,
+    NotDelegated,
+    ServiceNotOffered,
+    SrvFailed,
+    SrvRecords,
+)
+from matrix_resolve.core.replies import SrvRecord
+from matrix_resolve.policy import Policy
+
+Pairs = list[tuple[str, str]]
+
+DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
+DATED = 784111777.0
+TEN_MINUTES_LATER = "Sun, 06 Nov 1994 08:59:37 GMT"
+RECEIVED = DATED + 10
+"""When the response came, by our clock: ten seconds past what the server's `Date` says."""
+
+
+def control(*values: str) -> Pairs:
+    """One `Cache-Control` line for each value."""
+    return [("Cache-Control", value) for value in values]
+
+
+STATED = [
+    # headers, seconds
+    pytest.param([], None, id="no headers"),
+    pytest.param([("Content-Type", "application/json")], None, id="other headers"),
+    pytest.param([("Age", "100"), ("Date", DATE)], None, id="Age and Date alone"),
+    pytest.param(control(""), None, id="empty Cache-Control"),
+    pytest.param([("Pragma", "no-cache")], None, id="Pragma is not Cache-Control"),
+    pytest.param([("X-Cache-Control", "max-age=5")], None, id="a header that only resembles"),
+    pytest.param(control("public, must-revalidate"), None, id="directives without a lifetime"),
+    pytest.param(control("s-maxage=5"), None, id="s-maxage is for shared caches"),
+    pytest.param(control("x-max-age=5, max-agent=6"), None, id="names that only resemble"),
+    pytest.param(control("x-no-store, no-storex"), None, id="no-store only resembled"),
+    pytest.param(control("max-age=600"), 600, id="max-age"),
+    pytest.param(control("max-age=0"), 0, id="max-age=0"),
+    pytest.param(control("max-age=000600"), 600, id="leading zeros"),
+    pytest.param(control("public,max-age=600"), 600, id="no space after the comma"),
+    pytest.param(control("\tpublic ,\t max-age=600 "), 600, id="whitespace around elements"),
+    pytest.param(control(",, ,max-age=600,"), 600, id="empty elements"),
+    pytest.param(control("=, ;=5, max-age=600"), 600, id="elements that are no directives"),
+    pytest.param([("CACHE-CONTROL", "Max-Age=600")], 600, id="case-insensitive"),
+    pytest.param([("cache-control", "MAX-AGE=600")], 600, id="lower-case header"),
+    pytest.param(control('max-age="600"'), 600, id="quoted"),
+    pytest.param(control('public="x, y", max-age="600"'), 600, id="quoted after quoted"),
+    pytest.param(control("public", "max-age=600"), 600, id="several header lines"),
+    pytest.param(control("max-age=600, max-age=5"), 600, id="several max-age: the first"),
+    pytest.param(
+        control("max-age=600", "max-age=5"), 600, id="max-age in several lines: the first"
+    ),
+    pytest.param(control("max-age=x, max-age=5"), 0, id="several max-age, the first unreadable"),
+    pytest.param(control("no-store"), 0, id="no-store"),
+    pytest.param(control("No-Store"), 0, id="no-store in upper case"),
+    pytest.param(control("no-cache"), 0, id="no-cache"),
+    pytest.param(control('no-cache="Set-Cookie"'), 0, id="no-cache of a field"),
+    pytest.param(control("max-age=600, no-store"), 0, id="no-store after max-age"),
+    pytest.param(control("no-store, max-age=600"), 0, id="no-store before max-age"),
+    pytest.param(control("max-age=600", "no-store"), 0, id="no-store in a later line"),
+    pytest.param(control("max-age=600, no-cache"), 0, id="no-cache after max-age"),
+    pytest.param(control('x="a, no-store", max-age=600'), 600, id="comma inside quotes"),
+    pytest.param(control('x="\\", no-store", max-age=600'), 600, id="escaped quote inside quotes"),
+    pytest.param(control('max-age="600'), 0, id="unclosed quote"),
+    pytest.param(control('max-age="600, no-store'), 0, id="unclosed quote before a comma"),
+    pytest.param(control('x="a, max-age=600'), None, id="unclosed quote takes the rest"),
+    pytest.param(control('max-age=600, x="\\'), 600, id="backslash at the end"),
+    pytest.param(control("max-age"), 0, id="max-age without a value"),
+    pytest.param(control("max-age="), 0, id="max-age with an empty value"),
+    pytest.param(control('max-age=""'), 0, id="max-age with empty quotes"),
+    pytest.param(control("max-age=ten"), 0, id="max-age unreadable"),
+    pytest.param(control("max-age=-600"), 0, id="max-age negative"),
+    pytest.param(control("max-age=+600"), 0, id="max-age with a sign"),
+    pytest.param(control("max-age=600.5"), 0, id="max-age with a fraction"),
+    pytest.param(control("max-age=1e3"), 0, id="max-age with an exponent"),
+    pytest.param(control("max-age = 600"), 0, id="max-age with spaces"),
+    pytest.param(control("max-age=600;public"), 0, id="max-age with a semicolon"),
+    pytest.param(control("max-age='600'"), 0, id="max-age in single quotes"),
+    pytest.param(control("max-age=６００"), 0, id="max-age in full-width digits"),
+    pytest.param([*control("max-age=600"), ("Age", "100")], 500, id="Age counts"),
+    pytest.param([("age", " 100 "), *control("max-age=600")], 500, id="Age first, with spaces"),
+    pytest.param([*control("max-age=600"), ("Age", "600")], 0, id="Age of the whole lifetime"),
+    pytest.param([*control("max-age=600"), ("Age", "601")], 0, id="Age past the lifetime"),
+    pytest.param([*control("max-age=600"), ("Age", "old")], 600, id="Age unreadable"),
+    pytest.param([*control("max-age=600"), ("Age", "")], 600, id="Age empty"),
+    pytest.param([*control("max-age=600"), ("Age", "-5")], 600, id="Age negative"),
+    pytest.param([*control("max-age=600"), ("Age", "1.5")], 600, id="Age with a fraction"),
+    pytest.param([*control("max-age=600"), ("Age", "100, 5")], 500, id="Age a list: the first"),
+    pytest.param(
+        [*control("max-age=600"), ("Age", "100"), ("Age", "5")], 500, id="Age twice: the first"
+    ),
+    pytest.param([("Expires", TEN_MINUTES_LATER), ("Date", DATE)], 600, id="Expires less Date"),
+    pytest.param([("Expires", TEN_MINUTES_LATER)], 590, id="Expires without Date"),
+    pytest.param([("Expires", TEN_MINUTES_LATER), ("Date", "?")], 590, id="Date unreadable"),
+    pytest.param(
+        [("EXPIRES", TEN_MINUTES_LATER), ("DATE", DATE), ("AGE", "100")], 500, id="Expires and Age"
+    ),
+    pytest.param([("Expires", DATE), ("Date", DATE)], 0, id="Expires at once"),
+    pytest.param([("Expires", DATE), ("Date", TEN_MINUTES_LATER)], 0, id="Expires in the past"),
+    pytest.param([("Expires", "0"), ("Date", DATE)], 0, id="Expires 0"),
+    pytest.param([("Expires", "-1"), ("Date", DATE)], 0, id="Expires -1"),
+    pytest.param([("Expires", ""), ("Date", DATE)], 0, id="Expires empty"),
+    pytest.param([("Expires", "never")], 0, id="Expires no date"),
+    pytest.param([("Expires", "Sun, 99 Nov 1994 08:49:37 GMT")], 0, id="Expires on no day"),
+    pytest.param([("Expires", "Sun, 06 Nov 1994 99:49:37 GMT")], 0, id="Expires at no hour"),
+    pytest.param([("Expires", f"Sun, 06 Nov {'9' * 30} 08:49:37 GMT")], 0, id="Expires too far"),
+    pytest.param(
+        [("Expires", "0"), ("Expires", TEN_MINUTES_LATER)], 0, id="Expires twice: the first"
+    ),
+    pytest.param(
+        [("Expires", "Sunday, 06-Nov-94 08:59:37 GMT"), ("Date", DATE)], 600, id="RFC 850 date"
+    ),
+    pytest.param([("Expires", "Sun Nov  6 08:59:37 1994"), ("Date", DATE)], 600, id="asctime date"),
+    pytest.param(
+        [("Expires", TEN_MINUTES_LATER), ("Date", "Sun Nov  6 08:49:37 1994")],
+        600,
+        id="Date in another form than Expires",
+    ),
+    pytest.param(
+        [("Expires", TEN_MINUTES_LATER), ("Date", DATE), *control("max-age=60")],
+        60,
+        id="max-age wins over Expires",
+    ),
+    pytest.param(
+        [("Expires", TEN_MINUTES_LATER), ("Date", DATE), *control("max-age=x")],
+        0,
+        id="unreadable max-age wins over Expires",
+    ),
+    pytest.param(
+        [("Expires", TEN_MINUTES_LATER), ("Date", DATE), *control("no-cache")],
+        0,
+        id="no-cache wins over Expires",
+    ),
+    pytest.param(
+        [("Expires", TEN_MINUTES_LATER), ("Date", DATE), *control("public")],
+        600,
+        id="Expires beside other directives",
+    ),
+]
+
+
+@pytest.mark.parametrize(("headers", "seconds"), STATED)
+def test_stated_lifetime(headers: Pairs, seconds: float | None) -> None:
+    """A response's own lifetime is read as RFC 9111 says."""
+    assert stated_lifetime(headers, RECEIVED) == seconds
+
+
+BEYOND = [
+    pytest.param(control(f"max-age={10**30}"), id="max-age 10^30"),
+    pytest.param(control("max-age=" + "9" * 5000), id="max-age of 5,000 digits"),
+    pytest.param([*control(f"max-age={10**30}"), ("Age", "100")], id="and Age"),
+    pytest.param([("Expires", "Fri, 31 Dec 9999 23:59:59 GMT")], id="Expires in 9999"),
+]
+
+
+@pytest.mark.parametrize("headers", BEYOND)
+def test_lifetime_too_large_to_hold_is_very_long(headers: Pairs) -> None:
+    """A number that overflows means the longest that there is, not an error and not nothing."""
+    stated = stated_lifetime(headers, RECEIVED)
+    assert stated is not None
+    assert stated > Policy().well_known_max_ttl
+
+
+def test_age_too_large_to_hold_leaves_nothing() -> None:
+    """An `Age` beyond all numbers ends any lifetime, one beyond all numbers too."""
+    endless = "9" * 5000
+    headers = [*control(f"max-age={endless}"), ("Age", endless)]
+    assert stated_lifetime(headers, RECEIVED) == 0
+    assert stated_lifetime([*control("max-age=600"), ("Age", endless)], RECEIVED) == 0
+
+
+RETRY_AFTER = [
+    # headers, seconds
+    pytest.param([], 0, id="missing"),
+    pytest.param([("Retry-After", "")], 0, id="empty"),
+    pytest.param([("Retry-After", "120")], 120, id="seconds"),
+    pytest.param([("RETRY-AFTER", " 120 ")], 120, id="upper case, with spaces"),
+    pytest.param([("Retry-After", "0")], 0, id="zero"),
+    pytest.param([("Retry-After", "-120")], 0, id="negative"),
+    pytest.param([("Retry-After", "1.5")], 0, id="fraction"),
+    pytest.param([("Retry-After", "soon")], 0, id="unreadable"),
+    pytest.param([("Retry-After", "１２０")], 0, id="full-width digits"),
+    pytest.param([("Retry-After", TEN_MINUTES_LATER)], 590, id="date"),
+    pytest.param([("Retry-After", "Sunday, 06-Nov-94 08:59:37 GMT")], 590, id="RFC 850 date"),
+    pytest.param([("Retry-After", "Sun Nov  6 08:59:37 1994")], 590, id="asctime date"),
+    pytest.param([("Retry-After", DATE)], 0, id="date in the past"),
+    pytest.param([("Retry-After", "5"), ("Retry-After", "9")], 5, id="twice: the first"),
+]
+
+
+@pytest.mark.parametrize(("headers", "seconds"), RETRY_AFTER)
+def test_retry_after(headers: Pairs, seconds: float) -> None:
+    """`Retry-After` is seconds or a date (RFC 9110, 10.2.3), and nothing else."""
+    assert retry_after(headers, RECEIVED) == seconds
+
+
+def test_retry_after_too_large_to_hold_is_very_long() -> None:
+    """A number that overflows is a long wait, which the policy then limits."""
+    assert retry_after([("Retry-After", "9" * 5000)], RECEIVED) > Policy().failure_max_ttl
+
+
+DATE_WORDS = ["Sun,", "Sunday,", "06", "6", "Nov", "Dec", "1994", "94", "06-Nov-94", "08:49:37"]
+DATE_WORDS += ["8:49", "24:61:61", "9999", "9" * 30, "GMT", "EST", "+9999", "-2400", "-0000"]
+DATE_WORDS += ["0", ",", "-", "+", ":", ""]
+DATE_TEXT = st.lists(st.sampled_from(DATE_WORDS), max_size=7).map(" ".join)
+VALUES = st.text() | DATE_TEXT | st.text('max-age=no store,"\\ 09-;\n', max_size=30)
+NAMES = st.sampled_from(["Cache-Control", "Age", "Expires", "Date", "Retry-After"])
+
+
+@given(st.lists(st.tuples(NAMES | st.text(max_size=3), VALUES), max_size=5), st.floats(0, 4e9))
+@example([("Cache-Control", "max-age=" + "9" * 400), ("Age", "9" * 400)], 0.0)
+def test_reading_headers_never_raises(headers: Pairs, received_at: float) -> None:
+    """Whatever the headers hold, a lifetime and a wait are 0 or more seconds, or not stated."""
+    stated = stated_lifetime(headers, received_at)
+    assert stated is None or stated >= 0
+    assert retry_after(headers, received_at) >= 0
+
+
+DELEGATED = Delegated(ServerName.parse("hs.example.net"), "https://example.org/")
+RECORDS = SrvRecords((SrvRecord(0, 0, 8448, "hs.example.net"),))
+NONE = NoSrvRecords("no records")
+NOT_OFFERED = ServiceNotOffered()
+SRV_FAILED = SrvFailed("SERVFAIL")
+TEMPORARY = NotDelegated("status 503", temporary=True)
+DEFINITE = NotDelegated("status 404")
+NO_DNS = NotDelegated("no addresses", temporary=True, lookup_failed=True)
+ADDRESSES = Addresses((IPv4Address("192.0.2.1"),))
+NO_ADDRESSES = Addresses(())
+ADDRESSES_FAILED = AddressesFailed("SERVFAIL")
+
+KINDS = [
+    # answer, good, temporary
+    pytest.param(DELEGATED, True, False, id="delegated"),
+    pytest.param(TEMPORARY, False, True, id="not delegated, temporary"),
+    pytest.param(NO_DNS, False, True, id="not delegated, lookup failed"),
+    pytest.param(DEFINITE, False, False, id="not delegated, definite"),
+    pytest.param(RECORDS, True, False, id="SRV records"),
+    pytest.param(NONE, True, False, id="no SRV records"),
+    pytest.param(NOT_OFFERED, True, False, id="service not offered"),
+    pytest.param(SRV_FAILED, False, True, id="SRV lookup failed"),
+    pytest.param(ADDRESSES, True, False, id="addresses"),
+    pytest.param(NO_ADDRESSES, True, False, id="no addresses"),
+    pytest.param(ADDRESSES_FAILED, False, True, id="address lookup failed"),
+]
+
+
+@pytest.mark.parametrize(("answer", "good", "temporary"), KINDS)
+def test_kinds_of_answers(answer: Answer, good: bool, temporary: bool) -> None:
+    """Answers are good, or failures that may pass, or definite refusals."""
+    assert (is_good(answer), is_temporary(answer)) == (good, temporary)
+
+
+def lives(
+    answer: Answer,
+    ttl: float | None = None,
+    *,
+    failures: int = 1,
+    valid_before: bool = False,
+    wait: float = 0.0,
+    policy: Policy | None = None,
+    seed: int = 0,
+) -> float:
+    """The lifetime of an answer, without jitter unless another policy is given."""
+    return lifetime(
+        Learned(answer, ttl=ttl, retry_after=wait),
+        failures=failures,
+        valid_before=valid_before,
+        policy=policy or Policy(jitter=0),
+        rng=random.Random(seed),
+    )
+
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+GOOD_ANSWERS = [
+    # answer, TTL that its source says, seconds that it lives
+    pytest.param(DELEGATED, None, DAY, id="document that says nothing: 24 h"),
+    pytest.param(DELEGATED, HOUR, HOUR, id="document: what it says"),
+    pytest.param(DELEGATED, 0, 5 * MINUTE, id="document: at least 5 min"),
+    pytest.param(DELEGATED, 299, 5 * MINUTE, id="document: a little less than 5 min"),
+    pytest.param(DELEGATED, 365 * DAY, 2 * DAY, id="document: at most 48 h"),
+    pytest.param(DELEGATED, math.inf, 2 * DAY, id="document: no end"),
+    pytest.param(DELEGATED, math.nan, 5 * MINUTE, id="document: not a number"),
+    pytest.param(DELEGATED, -5, 5 * MINUTE, id="document: negative"),
+    pytest.param(RECORDS, None, 30, id="SRV of unknown TTL: 30 s"),
+    pytest.param(RECORDS, HOUR, HOUR, id="SRV: its TTL"),
+    pytest.param(RECORDS, 0, 30, id="SRV: at least 30 s"),
+    pytest.param(RECORDS, 7 * DAY, DAY, id="SRV: at most 24 h"),
+    pytest.param(RECORDS, math.inf, DAY, id="SRV: no end"),
+    pytest.param(RECORDS, math.nan, 30, id="SRV: not a number"),
+    pytest.param(RECORDS, -1, 30, id="SRV: negative"),
+    pytest.param(NOT_OFFERED, None, 30, id="not offered, of unknown TTL: 30 s"),
+    pytest.param(NOT_OFFERED, HOUR, HOUR, id="not offered: its TTL"),
+    pytest.param(NOT_OFFERED, 7 * DAY, DAY, id="not offered: at most 24 h"),
+    pytest.param(NONE, None, 15 * MINUTE, id="no SRV, the zone's TTL unknown: 15 min"),
+    pytest.param(NONE, HOUR, HOUR, id="no SRV: the zone's TTL"),
+    pytest.param(NONE, 0, 30, id="no SRV: at least 30 s"),
+    pytest.param(NONE, DAY, 3 * HOUR, id="no SRV: at most 3 h"),
+    pytest.param(NONE, math.nan, 30, id="no SRV: not a number"),
+    pytest.param(NONE, math.inf, 3 * HOUR, id="no SRV: no end"),
+    pytest.param(ADDRESSES, None, 5, id="addresses of unknown TTL: 5 s"),
+    pytest.param(ADDRESSES, MINUTE, MINUTE, id="addresses: their TTL"),
+    pytest.param(ADDRESSES, 0, 5, id="addresses: at least 5 s"),
+    pytest.param(ADDRESSES, DAY, HOUR, id="addresses: at most 1 h"),
+    pytest.param(ADDRESSES, math.nan, 5, id="addresses: not a number"),
+    pytest.param(NO_ADDRESSES, None, 30, id="no addresses: 30 s"),
+    pytest.param(NO_ADDRESSES, HOUR, 30, id="no addresses: 30 s whatever the TTL"),
+]
+
+
+@pytest.mark.parametrize(("answer", "ttl", "seconds"), GOOD_ANSWERS)
+def test_good_answer_lives_as_long_as_its_source_says(
+    answer: Answer, ttl: float | None, seconds: float
+) -> None:
+    """What the source says is brought within the policy's limits."""
+    assert lives(answer, ttl, failures=0) == seconds
+
+
+def test_unknown_ttl_promises_nothing() -> None:
+    """Where the policy sets no minimum, an answer of unknown TTL is asked for again at once."""
+    policy = Policy(srv_min_ttl=0, address_min_ttl=0)
+    assert lives(RECORDS, None, policy=policy) == 0
+    assert lives(ADDRESSES, None, policy=policy) == 0
+
+
+FAILURES = [
+    # answer, what is known beside it, seconds after 1, 2, 3, ... failures in a row
+    pytest.param(TEMPORARY, {}, [60, 120, 240, 480, 960, 1920, 3600, 3600], id="temporary"),
+    pytest.param(
+        TEMPORARY, {"valid_before": True}, [60, 120, 240], id="temporary after a valid answer"
+    ),
+    pytest.param(TEMPORARY, {"ttl": 1}, [60, 120], id="temporary: its cache headers do not count"),
+    pytest.param(TEMPORARY, {"wait": 90}, [90, 120, 240], id="Retry-After is a lower bound"),
+    pytest.param(TEMPORARY, {"wait": 10}, [60, 120], id="short Retry-After changes nothing"),
+    pytest.param(TEMPORARY, {"wait": DAY}, [3600, 3600], id="Retry-After is at most the maximum"),
+    pytest.param(TEMPORARY, {"wait": math.inf}, [3600], id="endless Retry-After"),
+    pytest.param(TEMPORARY, {"wait": math.nan}, [60], id="Retry-After that is not a number"),
+    pytest.param(NO_DNS, {}, [5, 10, 20, 40, 60, 60], id="our own DNS failed"),
+    pytest.param(NO_DNS, {"wait": 90, "ttl": 90}, [5, 10], id="our own DNS: nothing else counts"),
+    pytest.param(SRV_FAILED, {}, [5, 10, 20, 40, 60, 60], id="SRV lookup failed"),
+    pytest.param(SRV_FAILED, {"ttl": 3600}, [5, 10], id="SRV lookup failed: no TTL counts"),
+    pytest.param(ADDRESSES_FAILED, {}, [5, 10, 20, 40, 60, 60], id="address lookup failed"),
+    pytest.param(DEFINITE, {}, [3600, 3600], id="definite: the maximum at once"),
+    pytest.param(DEFINITE, {"wait": 5}, [3600], id="definite: Retry-After does not count"),
+    pytest.param(DEFINITE, {"ttl": 600}, [600, 600, 600], id="definite: its own cache headers"),
+    pytest.param(DEFINITE, {"ttl": 0}, [60, 60], id="definite: headers of at least 60 s"),
+    pytest.param(DEFINITE, {"ttl": DAY}, [3600], id="definite: headers of at most 1 h"),
+    pytest.param(DEFINITE, {"ttl": math.nan}, [60], id="definite: headers not a number"),
+    pytest.param(
+        DEFINITE,
+        {"valid_before": True},
+        [60, 120, 240, 480, 960, 1920, 3600, 3600],
+        id="definite after a valid answer: doubling",
+    ),
+    pytest.param(
+        DEFINITE,
+        {"valid_before": True, "ttl": 600},
+        [600, 600],
+        id="definite after a valid answer, with cache headers",
+    ),
+]
+
+
+@pytest.mark.parametrize(("answer", "beside", "seconds"), FAILURES)
+def test_failure_is_remembered(answer: Answer, beside: dict, seconds: list[float]) -> None:
+    """Failures in a row are remembered for times that double, within the policy's limits."""
+    rows = range(1, len(seconds) + 1)
+    assert [lives(answer, failures=row, **beside) for row in rows] == seconds
+
+
+def test_every_kind_of_answer_has_a_row() -> None:
+    """No kind of answer is left out of the tables above."""
+    kinds = {type(param.values[0]) for param in KINDS}
+    with_lifetime = {type(param.values[0]) for param in [*GOOD_ANSWERS, *FAILURES]}
+    assert kinds == with_lifetime == set(get_args(Answer))
+
+
+def test_row_of_failures_of_any_length() -> None:
+    """A server that is dead for years is asked once an hour, without an overflow."""
+    assert lives(TEMPORARY, failures=10**6) == 3600
+
+
+JITTERED = [
+    # answer, what is known beside it, least, most
+    pytest.param(DELEGATED, {}, 0.9 * DAY, 1.1 * DAY, id="document that says nothing"),
+    pytest.param(TEMPORARY, {"failures": 1}, 54, 66, id="first failure"),
+    pytest.param(TEMPORARY, {"failures": 3}, 216, 264, id="third failure"),
+    pytest.param(TEMPORARY, {"failures": 9}, 3240, 3600, id="longest wait, not above the maximum"),
+    pytest.param(TEMPORARY, {"wait": 60}, 60, 66, id="not below Retry-After"),
+    pytest.param(SRV_FAILED, {"failures": 1}, 4.5, 5.5, id="failed SRV lookup"),
+    pytest.param(DEFINITE, {"valid_before": True}, 54, 66, id="definite after a valid answer"),
+]
+
+
+@pytest.mark.parametrize(("answer", "beside", "least", "most"), JITTERED)
+def test_lifetime_that_we_choose_is_spread(
+    answer: Answer, beside: dict, least: float, most: float
+) -> None:
+    """Jitter spreads our own choices over a tenth to either side, within the limits."""
+    drawn = [lives(answer, **beside, policy=Policy(), seed=seed) for seed in range(200)]
+    assert least <= min(drawn) < least + 0.1 * (most - least)
+    assert most - 0.1 * (most - least) < max(drawn) <= most
+
+
+NOT_JITTERED = [
+    pytest.param(DELEGATED, HOUR, id="document that says how long"),
+    pytest.param(RECORDS, HOUR, id="SRV records"),
+    pytest.param(NONE, None, id="no SRV records"),
+    pytest.param(ADDRESSES, MINUTE, id="addresses"),
+    pytest.param(DEFINITE, 600, id="definite refusal with cache headers"),
+]
+
+
+@pytest.mark.parametrize(("answer", "ttl"), NOT_JITTERED)
+def test_lifetime_that_is_stated_is_kept_exactly(answer: Answer, ttl: float | None) -> None:
+    """What the source or the policy fixes is not spread."""
+    drawn = {lives(answer, ttl, policy=Policy(), seed=seed) for seed in range(50)}
+    assert drawn == {lives(answer, ttl)}
+
+
+@given(
+    st.sampled_from([param.values[0] for param in KINDS]),
+    st.none() | st.floats(),
+    st.integers(1, 2000),
+    st.booleans(),
+    st.floats(),
+    st.integers(0, 9),
+)
+def test_lifetime_is_always_within_the_limits(
+    answer: Answer, ttl: float | None, failures: int, valid_before: bool, wait: float, seed: int
+) -> None:
+    """Whatever is stated, the lifetime is a finite number of seconds above 0, 48 h at most."""
+    found = lives(
+        answer,
+        ttl,
+        failures=failures,
+        valid_before=valid_before,
+        wait=wait,
+        policy=Policy(),
+        seed=seed,
+    )
+    assert 4.5 <= found <= (2 * DAY if is_good(answer) else HOUR)
+
+
+CLAMPED = [
+    # value, what it becomes between 1 and 2
+    pytest.param(1.5, 1.5, id="between"),
+    pytest.param(0.5, 1, id="below"),
+    pytest.param(2.5, 2, id="above"),
+    pytest.param(math.inf, 2, id="endless"),
+    pytest.param(-math.inf, 1, id="endless below"),
+    pytest.param(math.nan, 1, id="not a number"),
+]
+
+
+@pytest.mark.parametrize(("value", "clamped"), CLAMPED)
+def test_clamp(value: float, clamped: float) -> None:
+    """A value is brought between two others."""
+    assert clamp(value, 1, 2) == clamped

@@ -1,0 +1,183 @@
+"""The errors: one tree, readable texts, and a way between processes."""
+
+import copy
+import inspect
+import pickle
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from matrix_resolve import errors
+from matrix_resolve.errors import (
+    AddressLookupError,
+    AddressNotAllowedError,
+    BackendError,
+    CacheError,
+    ConnectError,
+    InvalidServerNameError,
+    MatrixResolveError,
+    ServiceNotOfferedError,
+    SrvLookupError,
+    WellKnownFetchError,
+    shown,
+)
+
+TREE = {
+    MatrixResolveError: (Exception,),
+    InvalidServerNameError: (MatrixResolveError, ValueError),
+    ServiceNotOfferedError: (MatrixResolveError,),
+    AddressNotAllowedError: (MatrixResolveError,),
+    ConnectError: (MatrixResolveError,),
+    BackendError: (MatrixResolveError,),
+    WellKnownFetchError: (BackendError,),
+    SrvLookupError: (BackendError,),
+    AddressLookupError: (BackendError,),
+    CacheError: (BackendError,),
+}
+
+
+def defined() -> set[type]:
+    """Every class that the module defines."""
+    members = vars(errors).values()
+    return {
+        each for each in members if inspect.isclass(each) and each.__module__ == errors.__name__
+    }
+
+
+def test_tree_is_the_one_that_is_promised() -> None:
+    """The module defines these errors with these bases, and no others."""
+    assert {error: error.__bases__ for error in defined()} == TREE
+
+
+def test_tree_is_drawn_in_the_docstring() -> None:
+    """The drawing names every error once, indented under its base, in the order of the tree."""
+    drawn = []
+    for line in (errors.__doc__ or "").splitlines():
+        name = line.lstrip("│├└─ ").partition(" ")[0]
+        if hasattr(errors, name):
+            depth = (len(line) - len(line.lstrip("│├└─ "))) // 4
+            drawn.append((name, depth))
+    assert drawn == [(error.__name__, len(error.__mro__) - base(error)) for error in TREE]
+
+
+def base(error: type) -> int:
+    """How many classes of an error's line stand above or beside the tree."""
+    return len(MatrixResolveError.__mro__) + issubclass(error, ValueError)
+
+
+A4, A6 = IPv4Address("127.0.0.1"), IPv6Address("::1")
+ERRORS = [
+    # error, text, attributes
+    pytest.param(
+        InvalidServerNameError("a b", "it holds a space"),
+        "'a b' is not a server name: it holds a space",
+        {"server_name": "a b", "reason": "it holds a space"},
+        id="InvalidServerNameError",
+    ),
+    pytest.param(
+        InvalidServerNameError(None, "it is not a string"),
+        "a NoneType is not a server name: it is not a string",
+        {"server_name": None},
+        id="InvalidServerNameError of another type",
+    ),
+    pytest.param(
+        ServiceNotOfferedError("not offered"), "not offered", {}, id="ServiceNotOfferedError"
+    ),
+    pytest.param(
+        AddressNotAllowedError("a.example", [A4, A6]),
+        "the address policy forbids every address of a.example: 127.0.0.1, ::1",
+        {"host": "a.example", "addresses": (A4, A6)},
+        id="AddressNotAllowedError",
+    ),
+    pytest.param(
+        ConnectError("no target could be reached", ["first", "second"]),
+        "no target could be reached",
+        {"attempts": ("first", "second")},
+        id="ConnectError",
+    ),
+    pytest.param(
+        ConnectError("nothing"), "nothing", {"attempts": ()}, id="ConnectError without attempts"
+    ),
+    *(
+        pytest.param(
+            kind("time-out", temporary=temporary),
+            "time-out",
+            {"reason": "time-out", "temporary": temporary},
+            id=f"{kind.__name__}, {'temporary' if temporary else 'definite'}",
+        )
+        for kind in (
+            BackendError,
+            WellKnownFetchError,
+            SrvLookupError,
+            AddressLookupError,
+            CacheError,
+        )
+        for temporary in (True, False)
+    ),
+]
+
+
+@pytest.mark.parametrize(("error", "text", "attributes"), ERRORS)
+def test_error_has_a_text_and_attributes(
+    error: MatrixResolveError, text: str, attributes: dict
+) -> None:
+    """Each error tells people and programs what happened."""
+    assert str(error) == text
+    assert {name: getattr(error, name) for name in attributes} == attributes
+
+
+@pytest.mark.parametrize(("error", "text", "attributes"), ERRORS)
+@pytest.mark.parametrize(
+    "way", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy], ids=["pickle", "copy"]
+)
+def test_error_survives(way, error: MatrixResolveError, text: str, attributes: dict) -> None:
+    """An error that crosses a process or is copied is the same afterwards."""
+    again = way(error)
+    assert again is not error
+    assert type(again) is type(error)
+    assert (str(again), again.args) == (text, error.args)
+    assert {name: getattr(again, name) for name in attributes} == attributes
+
+
+def test_every_error_has_a_row() -> None:
+    """No error but the root is left out of the tables above."""
+    assert {type(param.values[0]) for param in ERRORS} == set(TREE) - {MatrixResolveError}
+
+
+def test_what_a_plug_in_raises_is_temporary_unless_said() -> None:
+    """Asking again may help, so far as anybody knows."""
+    assert WellKnownFetchError("time-out").temporary is True
+
+
+SHOWN = [
+    # value, text
+    pytest.param("example.org", "'example.org'", id="plain"),
+    pytest.param("", "''", id="empty"),
+    pytest.param("it's", '"it\'s"', id="quote"),
+    pytest.param("münchen", "'m\\xfcnchen'", id="not ASCII"),
+    pytest.param("\x1b[2J\n", "'\\x1b[2J\\n'", id="terminal escape and newline"),
+    pytest.param("\ud800", "'\\ud800'", id="lone surrogate"),
+    pytest.param("a" * 78, f"'{'a' * 78}'", id="as long as fits"),
+    pytest.param("a" * 79, f"'{'a' * 76}...", id="one too long"),
+    pytest.param("a" * 10**6, f"'{'a' * 76}...", id="a million"),
+    pytest.param(b"a", "a bytes", id="bytes"),
+    pytest.param(None, "a NoneType", id="None"),
+    pytest.param([[]], "a list", id="list"),
+]
+
+
+@pytest.mark.parametrize(("value", "text"), SHOWN)
+def test_shown(value: object, text: str) -> None:
+    """A stranger's value is quoted, cut, and made printable."""
+    assert shown(value) == text
+
+
+@given(st.text(), st.integers(10, 100))
+def test_shown_is_short_printable_ascii(text: str, limit: int) -> None:
+    """Nothing of a stranger's reaches a log or terminal raw, however it is made."""
+    quoted = shown(text, limit)
+    assert quoted.isascii()
+    assert quoted.isprintable()
+    assert len(quoted) <= limit

@@ -1,0 +1,123 @@
+"""The imports go one way, and importing the package stays cheap."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import matrix_resolve
+
+PACKAGE = Path(matrix_resolve.__file__).parent
+
+# A module may import what stands in its own layer or in one before it.
+LAYERS = (
+    ("errors", "policy"),
+    ("core",),
+    ("interfaces",),
+    ("hooks", "tls", "generations", "backends"),
+    ("answering",),
+    ("resolver",),
+    ("compose",),
+    ("testing",),
+    ("cli",),
+)
+# `compose` opens the default backends where they are needed; the package hands names on.
+FACE = "__init__"
+
+
+def _layer(module: str) -> int:
+    return next(place for place, names in enumerate(LAYERS) if module in names)
+
+
+def _modules() -> list[tuple[str, Path]]:
+    return [
+        (".".join(path.relative_to(PACKAGE).with_suffix("").parts), path)
+        for path in sorted(PACKAGE.rglob("*.py"))
+    ]
+
+
+def _imported(path: Path, *, everywhere: bool = True) -> set[str]:
+    """Return the modules of ours that a file imports, without the package's name."""
+    tree = ast.parse(path.read_text())
+    nodes = ast.walk(tree) if everywhere else tree.body
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("matrix_resolve"):
+            found.add((node.module or "").removeprefix("matrix_resolve").removeprefix(".") or FACE)
+        elif isinstance(node, ast.Import):
+            assert not any(alias.name.startswith("matrix_resolve") for alias in node.names)
+    return found
+
+
+@pytest.mark.parametrize(("module", "path"), _modules(), ids=lambda value: str(value)[-40:])
+def test_imports_go_one_way(module: str, path: Path) -> None:
+    """Nothing imports what stands above it."""
+    top = module.partition(".")[0]
+    if module == FACE:
+        return
+    for imported in _imported(path):
+        assert imported != FACE, "modules import each other, not the package's face"
+        assert _layer(imported.partition(".")[0]) <= _layer(top), imported
+
+
+def test_backends_are_strangers_to_each_other() -> None:
+    """No backend imports another, nor anything above the interfaces."""
+    for module, path in _modules():
+        if module.startswith("backends."):
+            assert not any(name.startswith("backends") for name in _imported(path)), module
+
+
+def test_fakes_stand_on_the_interfaces() -> None:
+    """The fakes and the pytest plug-in load nothing above `interfaces`."""
+    for module, path in _modules():
+        if module in ("testing.fakes", "testing.pytest_plugin"):
+            for imported in _imported(path, everywhere=False):
+                assert _layer(imported.partition(".")[0]) <= _layer("interfaces"), imported
+
+
+def test_the_core_is_pure() -> None:
+    """`core` imports the standard library and attrs, and nothing that waits, ticks or dials."""
+    impure = {"asyncio", "time", "socket", "ssl", "threading", "os", "logging"}
+    for module, path in _modules():
+        if not module.startswith("core"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+            for name in (name.partition(".")[0] for name in names):
+                assert name not in impure, (module, name)
+                assert name in sys.stdlib_module_names | {"attrs", "matrix_resolve"}, (module, name)
+
+
+def _loaded_by(code: str) -> set[str]:
+    """Return the top-level modules that a new interpreter has loaded after `code`."""
+    code += "\nimport sys\nprint(*{name.partition('.')[0] for name in sys.modules})"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(run.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "module", ["matrix_resolve", "matrix_resolve.testing.fakes", "matrix_resolve.interfaces"]
+)
+def test_importing_loads_no_backend(module: str) -> None:
+    """Importing the package loads none of the libraries that only backends need."""
+    heavy = {"aiohttp", "aiodns", "pycares", "cachetools", "rich", "dns", "trustme", "redis"}
+    assert not heavy & _loaded_by(f"import {module}")
+
+
+def test_every_public_name_can_be_had() -> None:
+    """All that `__all__` lists is there, lazy names too, and nothing else is handed out."""
+    assert len(set(matrix_resolve.__all__)) == len(matrix_resolve.__all__)
+    for name in matrix_resolve.__all__:
+        assert getattr(matrix_resolve, name).__doc__ is not None or name == "DEFAULT_BLOCK"
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        matrix_resolve.nonsense  # noqa: B018

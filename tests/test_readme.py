@@ -1,0 +1,136 @@
+"""What the README shows is true: its code runs, its commands are there, its table is complete."""
+
+import asyncio
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+import matrix_resolve
+from matrix_resolve import Policy, open_resolver, resolve_server_name
+from matrix_resolve.testing import FakeAddresses, FakeSrv, FakeWellKnown, LoopbackFederation
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    """Return the code blocks in a language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def block(language: str, holding: str) -> str:
+    """Return the one block that holds a text."""
+    (found,) = [text for text in blocks(language) if holding in text]
+    return found
+
+
+def run(code: str) -> dict[str, Any]:
+    """Run a block, and return its names."""
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    return names
+
+
+def fakes() -> dict[str, Any]:
+    """Parts that know the README's `example.org`, and that never leave this process."""
+    return {
+        "well_known": FakeWellKnown({"example.org": {"m.server": "matrix.example.org:443"}}),
+        "srv": FakeSrv(),
+        "addresses": FakeAddresses({"matrix.example.org": ["192.0.3.7"]}),
+    }
+
+
+def test_the_first_screen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first block of code prints what the block below it says, and has five lines."""
+
+    async def resolve(name: str) -> Any:
+        return await resolve_server_name(name, **fakes())
+
+    monkeypatch.setattr(matrix_resolve, "resolve_server_name", resolve)
+    first = blocks("python")[0]
+    assert len(list(filter(None, first.splitlines()))) == 5
+    run(first)
+    assert capsys.readouterr().out == blocks("text")[0]
+
+
+async def test_in_a_homeserver(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The long-lived resolver resolves, tells errors, and gives addresses."""
+    monkeypatch.setattr(matrix_resolve, "open_resolver", lambda: open_resolver(**fakes()))
+    main = run(block("python", "except MatrixResolveError"))["main"]
+    await main(["example.org", "1.2.3"])
+    out = capsys.readouterr().out
+    assert "192.0.3.7 port 443\n" in out
+    assert "1.2.3: '1.2.3' is not a server name" in out
+
+
+async def test_connecting(
+    loopback_federation: LoopbackFederation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hand-made request reaches the server that the resolution names."""
+    loopback_federation.add("example.org", srv=[("dead.example", 8450), ("live.example", 8451)])
+    loopback_federation.add("dead.example", ports=())
+    dial = asyncio.open_connection
+    ports = {
+        target[1]: loopback_federation.connect_to[target]
+        for target in (("dead.example", 8450), ("live.example", 8451))
+    }
+
+    async def mapped(host: str, port: int, **settings: Any) -> Any:
+        return await dial(*ports[port], **settings)
+
+    monkeypatch.setattr(asyncio, "open_connection", mapped)
+    version = run(block("python", "asyncio.open_connection"))["version"]
+    async with loopback_federation.resolver() as resolver:
+        response = await version(resolver, "example.org", loopback_federation.client_ssl_context())
+    assert response.startswith(b"HTTP/1.1 200")
+    (request,) = [seen for seen in loopback_federation.requests if "federation" in seen.path]
+    assert (request.host, request.sni) == ("example.org", "example.org")
+
+
+def test_a_part_of_ones_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The SRV lookup of the plug-in section works as it stands."""
+
+    def opened(**parts: Any) -> Any:
+        return open_resolver(**(fakes() | {"well_known": FakeWellKnown()} | parts))
+
+    monkeypatch.setattr(matrix_resolve, "open_resolver", opened)
+    run(block("python", "class MyRecords"))
+    assert "connect to a.example.org:8448, Host example.org," in capsys.readouterr().out
+
+
+async def test_testing_ones_own_code(loopback_federation: LoopbackFederation) -> None:
+    """The test that the README shows passes."""
+    test = run(block("python", "async def test_delegation"))["test_delegation"]
+    assert inspect.iscoroutinefunction(test)
+    await test(loopback_federation)
+
+
+def test_two_commands_for_a_fresh_machine() -> None:
+    """The first two shell blocks are one command line each, with an environment of its own."""
+    demo, tests = blocks("sh")[:2]
+    for command in (demo, tests):
+        assert command.count("\n") == 1
+        assert command.startswith("python3 -m venv .venv")
+    assert demo.endswith("/matrix-resolve demo\n")
+    assert "-m pytest" in tests
+
+
+def test_the_policy_table_is_complete() -> None:
+    """Every field of `Policy` stands in the table."""
+    listed = set(re.findall(r"`(\w+)`", README.partition("## Policy")[2].partition("##")[0]))
+    assert {attribute.name for attribute in attrs.fields(Policy)} <= listed
+
+
+def test_what_is_linked_is_there() -> None:
+    """Links into the repository lead to files that exist."""
+    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
+        assert (Path(__file__).parent.parent / link).exists(), link

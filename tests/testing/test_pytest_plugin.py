@@ -1,0 +1,62 @@
+"""The fixture `loopback_federation` in somebody else's project, and this project's own guard."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TEST = """
+async def test_it(loopback_federation):
+    loopback_federation.add("example.org", delegates_to="matrix.example.org:443")
+    async with loopback_federation.resolver() as resolver:
+        resolution = await resolver.resolve("example.org")
+    assert resolution.host_header == "matrix.example.org:443"
+"""
+STRICT = "import pytest\npytestmark = pytest.mark.asyncio\n" + TEST
+LEAKS = """
+import asyncio, socket, threading, time
+kept = []
+async def test_task(): kept.append(asyncio.create_task(asyncio.sleep(9)))
+def test_socket(): kept.append(socket.socket())
+def test_thread(): threading.Thread(target=time.sleep, args=(2.5,)).start()
+async def test_nothing(): await asyncio.to_thread(time.sleep, 0)
+"""
+
+
+def run_pytest(folder: Path, code: str, *arguments: str) -> str:
+    """Run pytest over `code` in a project of its own and return what it prints."""
+    (folder / "test_it.py").write_text(code)
+    (folder / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments"),
+    [
+        pytest.param(TEST, ["-o", "asyncio_mode=auto"], id="auto mode"),
+        pytest.param(STRICT, ["-o", "asyncio_mode=strict"], id="strict mode"),
+    ],
+)
+def test_fixture_runs(tmp_path: Path, code: str, arguments: list[str]) -> None:
+    """The fixture works in both modes of pytest-asyncio, without warnings."""
+    assert "1 passed in" in run_pytest(tmp_path, code, "-W", "error", *arguments)
+
+
+def test_missing_extra_skips(tmp_path: Path) -> None:
+    """Without the extra the test is skipped, and the reason says what to install."""
+    (tmp_path / "conftest.py").write_text("import sys; sys.modules['trustme'] = None")
+    printed = run_pytest(tmp_path, TEST, "-o", "asyncio_mode=auto")
+    assert "1 skipped" in printed
+    assert "pip install 'matrix-resolve[testing]'" in printed
+
+
+def test_guard_finds_what_is_left_behind(tmp_path: Path) -> None:
+    """This project's conftest fails each test that leaves something, and no other."""
+    shutil.copy(Path(__file__).parents[1] / "conftest.py", tmp_path)
+    printed = run_pytest(tmp_path, LEAKS, "-o", "asyncio_mode=auto")
+    assert "4 passed, 3 errors" in printed
+    for trace in ("tasks left behind", "left behind: socket:", "left behind: Thread-"):
+        assert trace in printed
