@@ -385,6 +385,7 @@ BAD_DATA = [
     pytest.param(spoilt(outcome={"kind": "other"}), id="outcome of unknown kind"),
     pytest.param(spoilt(outcome={**FORM["outcome"], "temporary": 1}), id="outcome misshapen"),
     pytest.param(spoilt(good=False), id="good answer boolean"),
+    pytest.param(spoilt(good=FORM["outcome"]), id="good answer that is a failure"),
     pytest.param(spoilt(good={**FORM["good"], "to": "a b"}), id="delegated to a bad name"),
     *(pytest.param(lacking(field), id=f"no {field}") for field in FORM),
 ]
