@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from attrs import frozen
 
+from matrix_resolve.core.addresses import MAX_KEPT, interleaved
 from matrix_resolve.core.entries import CacheEntry, Given, remember
 from matrix_resolve.core.lifetimes import Learned, retry_after, stated_lifetime
 from matrix_resolve.core.names import MAX_HOSTNAME
@@ -48,6 +49,8 @@ from matrix_resolve.policy import Policy
 
 _T = TypeVar("_T")
 
+_CLOSED = "the resolver was closed"
+
 
 @frozen
 class Found:
@@ -75,7 +78,7 @@ class Flight:
         self.awaited = True
         await asyncio.wait((self.task,))
         if self.task.cancelled():
-            raise RuntimeError("the resolver was closed")
+            raise RuntimeError(_CLOSED)
         return self.task.result()
 
 
@@ -108,11 +111,13 @@ class Answering:
         self._address_entries = Generations[AskAddresses, CacheEntry](policy.max_resolved)
         self._flights: dict[Question, Flight] = {}
         self._tasks: set[asyncio.Task[Found]] = set()
+        self._closed = False
         self.fetches = 0
         """Well-known fetches in flight or waiting for a slot."""
 
     async def aclose(self) -> None:
-        """End all flights, and wait until they have ended."""
+        """End all flights, let no other begin, and wait until they have ended."""
+        self._closed = True
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -146,6 +151,8 @@ class Answering:
     @contextmanager
     def flight(self, question: Question) -> Iterator[Flight]:
         """Want the answer to `question` while in this context, joining a flight under way."""
+        if self._closed:
+            raise RuntimeError(_CLOSED)
         flight = self._flights.get(question)
         if flight is None:
             flight = self._flights[question] = self._take_off(question)
@@ -262,7 +269,8 @@ class Answering:
             )
         except AddressLookupError as error:
             return Learned(AddressesFailed(error.reason))
-        return Learned(Addresses(tuple(reply.addresses), reply.canonical_name), ttl=reply.ttl)
+        kept = interleaved(reply.addresses)[:MAX_KEPT]
+        return Learned(Addresses(kept, reply.canonical_name), ttl=reply.ttl)
 
 
 def _found_fresh(entry: CacheEntry, now: float) -> Found:

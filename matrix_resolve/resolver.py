@@ -1,4 +1,4 @@
-"""`Resolver`: drives `decide()` over answers, and keeps what came out of it."""
+"""`Resolver`: drives names through the steps, and keeps what came out."""
 
 import asyncio
 import math
@@ -6,8 +6,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -15,22 +14,15 @@ from weakref import WeakSet
 
 from attrs import define, evolve
 
-from matrix_resolve.answering import Answering, Flight, Found
-from matrix_resolve.core.addresses import AddressPolicy, interleaved
-from matrix_resolve.core.names import IPAddress, ServerName, parse_ip_literal
-from matrix_resolve.core.procedure import Decision, decide, upcoming
-from matrix_resolve.core.questions import (
-    Addresses,
-    AddressesFailed,
-    Answer,
-    AskAddresses,
-    AskWellKnown,
-    Question,
-    SrvFailed,
-)
+from matrix_resolve.answering import Answering, Found
+from matrix_resolve.core.addresses import AddressPolicy
+from matrix_resolve.core.names import ServerName
+from matrix_resolve.core.procedure import Decision
+from matrix_resolve.core.questions import Question, SrvFailed
 from matrix_resolve.core.resolution import Endpoint, Resolution, Target, TrailEntry
 from matrix_resolve.core.srv import in_order
-from matrix_resolve.errors import AddressLookupError, AddressNotAllowedError, SrvLookupError
+from matrix_resolve.driving import drive
+from matrix_resolve.endpoints import find_endpoints
 from matrix_resolve.generations import Generations
 from matrix_resolve.hooks import Hooks, ResolverHook
 from matrix_resolve.interfaces import (
@@ -41,9 +33,6 @@ from matrix_resolve.interfaces import (
     WellKnownFetcher,
 )
 from matrix_resolve.policy import Policy
-
-# With this many fetches under way, SRV lookups wait until they are known to be needed.
-_HEAD_START_BELOW = 10
 
 
 @define
@@ -123,7 +112,7 @@ class Resolver:
         if self._pid:
             self._check_owner()
         self._closed = True
-        self._resolved.clear()
+        self._resolved.clear()  # the hot path does not look whether it is closed
         await self._answering.aclose()
 
     async def resolve(self, name: str | ServerName) -> Resolution:
@@ -140,9 +129,10 @@ class Resolver:
         try:
             kept: _Kept = self._own.hot[name]
         except (KeyError, AttributeError):
-            return await self._resolve(name)
-        if self._now() < kept.hot_until and self._loop.is_running():
-            return kept.resolution
+            pass
+        else:
+            if self._now() < kept.hot_until and self._loop.is_running():
+                return kept.resolution
         return await self._resolve(name)
 
     async def _resolve(self, name: str | ServerName) -> Resolution:
@@ -151,8 +141,9 @@ class Resolver:
             name = ServerName.parse(name)
         kept = self._resolved.get(str(name))
         if kept is None or self._now() >= kept.until:
-            kept = await self._decide(name)
-            self._resolved.put(str(name), kept)
+            kept = self._concluded(name, *await drive(name, self._answering, self._policy))
+            if not self._closed:
+                self._resolved.put(str(name), kept)
             return kept.resolution
         return self._drawn_anew(kept)
 
@@ -163,57 +154,6 @@ class Resolver:
 
     def _drawn(self, candidates: tuple[Target, ...]) -> tuple[Target, ...]:
         return in_order(candidates, self._rng)[: self._policy.max_targets]
-
-    async def _decide(self, name: ServerName) -> _Kept:
-        """Drive `decide()` to its end."""
-        legacy_srv = self._policy.legacy_srv
-        answers: dict[Question, Answer] = {}
-        found: dict[Question, Found] = {}
-        flights: dict[Question, Flight] = {}
-        with ExitStack() as wanted:
-            while not isinstance(outcome := decide(name, answers, legacy_srv=legacy_srv), Decision):
-                question = outcome
-                found[question] = await self._find(name, question, answers, flights, wanted)
-                answer = found[question].given.answer
-                if isinstance(answer, SrvFailed) and self._policy.srv_failure == "raise":
-                    raise SrvLookupError(f"{question}: {answer.reason}")
-                answers[question] = answer
-        return self._concluded(name, outcome, found)
-
-    async def _find(
-        self,
-        name: ServerName,
-        question: Question,
-        answers: dict[Question, Answer],
-        flights: dict[Question, Flight],
-        wanted: ExitStack,
-    ) -> Found:
-        """Find the answer to `question`, and start what may be asked next where that pays."""
-        if question not in flights:
-            fresh = await self._answering.find_fresh(question)
-            if fresh is not None:
-                return fresh
-            # The two service names are always asked at once, so that one time-out covers both.
-            ahead = not isinstance(question, AskWellKnown) or (
-                self._policy.srv_head_start and self._answering.fetches < _HEAD_START_BELOW
-            )
-            flights[question] = wanted.enter_context(self._answering.flight(question))
-            if ahead:
-                await self._ask_ahead(name, question, answers, flights, wanted)
-        return await flights[question].landed()
-
-    async def _ask_ahead(
-        self,
-        name: ServerName,
-        question: Question,
-        answers: dict[Question, Answer],
-        flights: dict[Question, Flight],
-        wanted: ExitStack,
-    ) -> None:
-        """Start the questions that follow if `question` finds nothing and nothing is remembered."""
-        for later in upcoming(name, answers, question, legacy_srv=self._policy.legacy_srv):
-            if later not in flights and await self._answering.recall(later) is None:
-                flights[later] = wanted.enter_context(self._answering.flight(later))
 
     def _concluded(
         self, name: ServerName, decision: Decision, found: dict[Question, Found]
@@ -246,37 +186,9 @@ class Resolver:
         none.
         """
         self._check_usable()
-        endpoints: list[Endpoint] = []
-        forbidden: list[IPAddress] = []
-        failures: list[str] = []
-        with ExitStack() as wanted:
-            flights = {
-                target.host: wanted.enter_context(self._answering.flight(AskAddresses(target.host)))
-                for target in resolution.targets
-                if parse_ip_literal(target.host) is None
-            }
-            for target in resolution.targets:
-                literal = parse_ip_literal(target.host)
-                if literal is not None:
-                    addresses: Sequence[IPAddress] = (literal,)
-                else:
-                    answer = (await flights[target.host].landed()).given.answer
-                    if isinstance(answer, AddressesFailed):
-                        failures.append(f"{target.host}: {answer.reason}")
-                    addresses = answer.addresses if isinstance(answer, Addresses) else ()
-                allowed = [ip for ip in addresses if self._address_policy.allows(ip)]
-                forbidden += [ip for ip in addresses if ip not in allowed]
-                endpoints += [
-                    Endpoint(address=ip, port=target.port, target=target)
-                    for ip in interleaved(allowed)[: self._policy.max_targets]
-                ]
-        if endpoints:
-            return tuple(endpoints)
-        if forbidden:
-            raise AddressNotAllowedError(str(resolution.server_name), forbidden)
-        hosts = ", ".join(target.host for target in resolution.targets)
-        reason = "; ".join(failures) or f"no addresses exist for {hosts}"
-        raise AddressLookupError(reason, temporary=bool(failures))
+        return await find_endpoints(
+            resolution, self._answering, self._address_policy, self._policy.max_targets
+        )
 
     def _check_usable(self) -> None:
         if self._closed:

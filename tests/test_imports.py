@@ -18,6 +18,7 @@ LAYERS = (
     ("interfaces",),
     ("hooks", "tls", "generations", "backends"),
     ("answering",),
+    ("driving", "endpoints"),
     ("resolver",),
     ("compose",),
     ("testing",),

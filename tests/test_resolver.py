@@ -469,3 +469,22 @@ async def test_after_a_fork(resolver: Resolver, name: str) -> None:
     assert told.startswith("RuntimeError: a resolver belongs to")
     assert _in_child(in_this_loop).startswith("RuntimeError")
     assert (await resolver.resolve("192.0.2.1")).step is Step.IP_LITERAL
+
+
+async def test_closing_between_two_questions(world: World) -> None:
+    """A resolve whose fetch has just landed asks nothing more once the resolver is closed."""
+    landed = asyncio.Event()
+
+    async def fetch(_: str) -> dict[str, str]:
+        landed.set()
+        return {"m.server": "matrix.example"}
+
+    world.well_known.answers["a.example"] = fetch
+    resolver = world.resolver(policy=Policy(srv_head_start=False))
+    waiting = asyncio.ensure_future(resolver.resolve("a.example"))
+    await landed.wait()
+    await asyncio.sleep(0)
+    await resolver.aclose()
+    with pytest.raises(RuntimeError, match="closed"):
+        await waiting
+    assert world.srv.asked == []

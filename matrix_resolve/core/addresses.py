@@ -11,6 +11,9 @@ from matrix_resolve.core.names import IPAddress
 
 IPNetwork = IPv4Network | IPv6Network
 
+MAX_KEPT = 64
+"""Addresses kept of one host: more than are ever tried, less than hurts to keep."""
+
 
 def _networks(networks: Iterable[str | IPNetwork]) -> tuple[IPNetwork, ...]:
     if isinstance(networks, str | bytes | IPv4Network | IPv6Network):

@@ -13,6 +13,9 @@ from matrix_resolve.core.questions import Delegated, NotDelegated
 from matrix_resolve.core.replies import HttpResponse
 from matrix_resolve.errors import InvalidServerNameError, WellKnownFetchError, shown
 
+# A URL that redirects led to is kept for people to read; a longer one is cut.
+_MAX_URL = 200
+
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 # A server in trouble rather than one that says no: time-out, too early, too many requests.
@@ -31,8 +34,10 @@ def read_well_known(response: HttpResponse, *, max_body: int) -> Delegated | Not
     usable", with the reason; never an error.
     """
 
+    url = response.url[:_MAX_URL]
+
     def unusable(reason: str, *, temporary: bool = False) -> NotDelegated:
-        return NotDelegated(reason, temporary=temporary, url=response.url)
+        return NotDelegated(reason, temporary=temporary, url=url)
 
     if response.status != 200:
         temporary = response.status in _TEMPORARY or 500 <= response.status <= 599
@@ -52,7 +57,7 @@ def read_well_known(response: HttpResponse, *, max_body: int) -> Delegated | Not
     if "m.server" not in document:
         return unusable("the document has no m.server")
     try:
-        return Delegated(ServerName.parse(document["m.server"]), response.url)
+        return Delegated(ServerName.parse(document["m.server"]), url)
     except InvalidServerNameError as error:
         return unusable(f"m.server: {error}")
 

@@ -1,0 +1,51 @@
+"""From targets to the IP addresses to dial."""
+
+from contextlib import ExitStack
+
+from matrix_resolve.answering import Answering
+from matrix_resolve.core.addresses import AddressPolicy, interleaved
+from matrix_resolve.core.names import IPAddress, parse_ip_literal
+from matrix_resolve.core.questions import Addresses, AddressesFailed, AskAddresses
+from matrix_resolve.core.resolution import Endpoint, Resolution
+from matrix_resolve.errors import AddressLookupError, AddressNotAllowedError
+
+
+async def find_endpoints(
+    resolution: Resolution, answering: Answering, address_policy: AddressPolicy, most: int
+) -> tuple[Endpoint, ...]:
+    """Return the endpoints of each target, targets in order, looked up at once.
+
+    At most `most` of each, without those that the policy forbids. Raises `AddressNotAllowedError`
+    and `AddressLookupError` as `Resolver.endpoints` says.
+    """
+    endpoints: list[Endpoint] = []
+    forbidden: list[IPAddress] = []
+    failures: list[str] = []
+    with ExitStack() as wanted:
+        flights = {
+            target.host: wanted.enter_context(answering.flight(AskAddresses(target.host)))
+            for target in resolution.targets
+            if parse_ip_literal(target.host) is None
+        }
+        for target in resolution.targets:
+            literal = parse_ip_literal(target.host)
+            addresses: tuple[IPAddress, ...] = () if literal is None else (literal,)
+            if target.host in flights:
+                answer = (await flights[target.host].landed()).given.answer
+                if isinstance(answer, Addresses):
+                    addresses = answer.addresses
+                elif isinstance(answer, AddressesFailed):
+                    failures.append(f"{target.host}: {answer.reason}")
+            allowed = tuple(filter(address_policy.allows, addresses))
+            forbidden += (address for address in addresses if address not in allowed)
+            endpoints += (
+                Endpoint(address=address, port=target.port, target=target)
+                for address in interleaved(allowed)[:most]
+            )
+    if endpoints:
+        return tuple(endpoints)
+    if forbidden:
+        raise AddressNotAllowedError(str(resolution.server_name), forbidden)
+    hosts = ", ".join(target.host for target in resolution.targets)
+    reason = "; ".join(failures) or f"no addresses exist for {hosts}"
+    raise AddressLookupError(reason, temporary=bool(failures))
