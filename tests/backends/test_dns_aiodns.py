@@ -188,6 +188,16 @@ async def test_many_srv_records(loopback_federation: LoopbackFederation, dns: Ai
     assert {record.priority for record in reply.records} == set(range(300))
 
 
+async def test_answers_of_a_kilobyte_come_over_udp(
+    loopback_federation: LoopbackFederation, dns: AiodnsLookup
+) -> None:
+    """EDNS is on: what does not fit into 512 octets takes no second question over TCP."""
+    records = [f"{number} 0 8448 host-{number}.example" for number in range(25)]
+    loopback_federation.add_records(f"{SRV}example.org", "SRV", *records)
+    assert len((await dns.lookup_srv(f"{SRV}example.org")).records) == 25
+    assert loopback_federation.dns_questions == {(f"{SRV}example.org", "SRV"): 1}
+
+
 # Found, none, failed
 
 
@@ -368,6 +378,20 @@ async def test_addresses(
     reply = await dns.lookup_addresses("example.org")
     assert sorted(map(str, reply.addresses)) == sorted(str(ip_address(text)) for text in published)
     assert (reply.ttl, reply.canonical_name) == (77, None)
+
+
+@pytest.mark.parametrize(
+    "published",
+    [["192.0.2.9", "127.0.0.1", "10.0.0.1"], ["2001:db8::1", "fe80::1", "::1"]],
+    ids=["IPv4", "IPv6"],
+)
+async def test_order_of_addresses(
+    loopback_federation: LoopbackFederation, dns: AiodnsLookup, published: list[str]
+) -> None:
+    """Addresses of a family keep the order of the answer: it is not ours to sort them here."""
+    loopback_federation.add("example.org", addresses=published)
+    reply = await dns.lookup_addresses("example.org")
+    assert list(map(str, reply.addresses)) == published
 
 
 @pytest.mark.parametrize(

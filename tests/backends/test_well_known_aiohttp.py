@@ -697,14 +697,20 @@ async def test_max_addresses(loopback_federation: LoopbackFederation) -> None:
 
 
 async def test_many_at_once(loopback_federation: LoopbackFederation) -> None:
-    """A hundred fetches at once all get their own document."""
-    names = [f"host-{number}.example" for number in range(50)]
+    """Hundreds of fetches are under way together, and each gets its own document."""
+    names = [f"host-{number}.example" for number in range(150)]
+    all_have_come = asyncio.Barrier(len(names))
+
+    async def answer(request: Request) -> dict[str, str]:
+        await all_have_come.wait()
+        return {"m.server": f"hs.{request.host}"}
+
     for name in names:
-        loopback_federation.add(name, well_known={"m.server": f"hs.{name}"})
+        loopback_federation.add(name, well_known=answer)
     async with fetching(loopback_federation) as fetcher, asyncio.timeout(HANGS):
-        responses = await asyncio.gather(*map(fetcher.fetch, names * 2))
+        responses = await asyncio.gather(*map(fetcher.fetch, names))
     assert [response.body for response in responses] == [
-        b'{"m.server": "hs.%b"}' % name.encode() for name in names * 2
+        b'{"m.server": "hs.%b"}' % name.encode() for name in names
     ]
 
 
@@ -785,6 +791,31 @@ async def test_closing_during_an_address_lookup(loopback_federation: LoopbackFed
         with pytest.raises(WellKnownFetchError, match="closed"):
             await fetch
     assert not loopback_federation.connections
+
+
+async def test_closing_while_a_timeout_is_taking_effect(
+    loopback_federation: LoopbackFederation,
+) -> None:
+    """A fetch whose time is over, but which has not ended yet, does not trouble `aclose()`."""
+    cut_off, may_end = asyncio.Event(), asyncio.Event()
+
+    async def look_up(_: str) -> list[str]:
+        try:
+            await asyncio.Event().wait()
+        finally:  # as a lookup does that has something to close
+            cut_off.set()
+            await may_end.wait()
+        raise AssertionError
+
+    addresses = FakeAddresses({NAME: look_up})
+    fetcher = loopback_federation.well_known_fetcher(addresses=addresses, timeout=0.01)
+    fetch = asyncio.create_task(fetcher.fetch(NAME))
+    async with asyncio.timeout(HANGS):
+        await cut_off.wait()
+        await fetcher.aclose()
+        may_end.set()
+        with pytest.raises(WellKnownFetchError):
+            await fetch
 
 
 @pytest.mark.parametrize("used", [False, True])
