@@ -1,5 +1,6 @@
 """`open_resolver()` and `resolve_server_name()`: what they open, close and take."""
 
+import time
 from typing import Any
 
 import pytest
@@ -100,7 +101,7 @@ async def test_settings_of_the_defaults_come_from_the_policy(opened: Opened) -> 
     async with open_resolver(policy=policy, address_policy=address_policy, addresses=addresses):
         pass
     assert opened.arguments == {
-        "AiodnsLookup": [{"timeout": 3}],
+        "AiodnsLookup": [{"nameservers": None, "timeout": 3}],
         "AiohttpWellKnownFetcher": [
             {
                 "addresses": addresses,
@@ -110,9 +111,11 @@ async def test_settings_of_the_defaults_come_from_the_policy(opened: Opened) -> 
                 "max_redirects": 4,
                 "max_body": 5,
                 "max_addresses": 6,
+                "ssl_context": None,
+                "connect_to": None,
             }
         ],
-        "MemoryCache": [{"max_answers": 7}],
+        "MemoryCache": [{"max_answers": 7, "clock": time}],
     }
 
 

@@ -114,6 +114,11 @@ async def test_testing_ones_own_code(loopback_federation: LoopbackFederation) ->
     await test(loopback_federation)
 
 
+async def test_mocking_with_aioresponses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recipe for aioresponses works with the aiohttp that is installed."""
+    await run(block("python", "aioresponses"))["test_redirect"](monkeypatch)
+
+
 def test_two_commands_for_a_fresh_machine() -> None:
     """The first two shell blocks are one command line each, with an environment of its own."""
     demo, tests = blocks("sh")[:2]

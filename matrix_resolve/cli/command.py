@@ -5,17 +5,15 @@ import json
 import os
 import sys
 from argparse import Namespace
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TextIO
 
 from rich.console import Console
 
-from matrix_resolve.backends.dns_aiodns import AiodnsLookup
-from matrix_resolve.backends.well_known_aiohttp import AiohttpWellKnownFetcher
 from matrix_resolve.cli.arguments import parse
 from matrix_resolve.cli.telling import Outcome, look_up, story_tree
-from matrix_resolve.compose import open_resolver
+from matrix_resolve.compose import compose_resolver
 from matrix_resolve.core.addresses import AddressPolicy
 from matrix_resolve.policy import Policy
 from matrix_resolve.resolver import Resolver
@@ -76,28 +74,13 @@ def _tell(outcome: Outcome, arguments: Namespace, out: Console, err: Console) ->
         out.print(str(outcome.resolution), soft_wrap=True)
 
 
-@asynccontextmanager
-async def _resolver(arguments: Namespace) -> AsyncIterator[Resolver]:
+def _resolver(arguments: Namespace) -> AbstractAsyncContextManager[Resolver]:
     third = arguments.timeout / 3
-    policy = Policy(
-        well_known_timeout=2 * third, well_known_connect_timeout=third, dns_timeout=third
+    return compose_resolver(
+        policy=Policy(
+            well_known_timeout=2 * third, well_known_connect_timeout=third, dns_timeout=third
+        ),
+        address_policy=AddressPolicy.allow_all() if arguments.allow_private else None,
+        nameservers=arguments.nameserver,
+        ssl_context=arguments.ssl_context,
     )
-    address_policy = AddressPolicy.allow_all() if arguments.allow_private else AddressPolicy()
-    async with (
-        AiodnsLookup(nameservers=arguments.nameserver, timeout=policy.dns_timeout) as dns,
-        AiohttpWellKnownFetcher(
-            addresses=dns,
-            address_policy=address_policy,
-            ssl_context=arguments.ssl_context,
-            timeout=policy.well_known_timeout,
-            connect_timeout=policy.well_known_connect_timeout,
-        ) as well_known,
-        open_resolver(
-            well_known=well_known,
-            srv=dns,
-            addresses=dns,
-            policy=policy,
-            address_policy=address_policy,
-        ) as resolver,
-    ):
-        yield resolver

@@ -2,8 +2,8 @@
 
 import random
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
 from matrix_resolve.interfaces import AddressLookup, AnswerCache, Clock, SrvLookup, WellKnownFetcher
@@ -60,8 +60,7 @@ class LoopbackFederation(LoopbackServers):
         settings.setdefault("connect_to", self.connect_to)
         return AiohttpWellKnownFetcher(addresses=addresses, **settings)
 
-    @asynccontextmanager
-    async def resolver(
+    def resolver(
         self,
         *,
         well_known: WellKnownFetcher | None = None,
@@ -73,7 +72,7 @@ class LoopbackFederation(LoopbackServers):
         hooks: "Iterable[ResolverHook]" = (),
         clock: Clock = time,
         rng: random.Random | None = None,
-    ) -> "AsyncIterator[Resolver]":
+    ) -> "AbstractAsyncContextManager[Resolver]":
         """Open a `Resolver` that reaches this federation by real sockets, as `open_resolver` does.
 
         The parts that are not given are the real ones, with their settings from `policy`; every
@@ -81,42 +80,20 @@ class LoopbackFederation(LoopbackServers):
         which a `FakeClock` will do; but what c-ares keeps of its last answers is repeated for up
         to a second of real time.
         """
-        from matrix_resolve.backends.cache_cachetools import MemoryCache
+        from matrix_resolve.compose import compose_resolver
         from matrix_resolve.core.addresses import AddressPolicy
-        from matrix_resolve.policy import Policy
-        from matrix_resolve.resolver import Resolver
 
-        policy = Policy() if policy is None else policy
-        address_policy = AddressPolicy.allow_all() if address_policy is None else address_policy
-        async with AsyncExitStack() as opened:
-            if srv is None or addresses is None:
-                lookup = self.dns_lookup(timeout=policy.dns_timeout)
-                await opened.enter_async_context(lookup)
-                srv = lookup if srv is None else srv
-                addresses = lookup if addresses is None else addresses
-            if well_known is None:
-                well_known = await opened.enter_async_context(
-                    self.well_known_fetcher(
-                        addresses=addresses,
-                        address_policy=address_policy,
-                        timeout=policy.well_known_timeout,
-                        connect_timeout=policy.well_known_connect_timeout,
-                        max_redirects=policy.max_redirects,
-                        max_body=policy.max_body,
-                        max_addresses=policy.max_targets,
-                    )
-                )
-            if cache is None:
-                cache = MemoryCache(max_answers=policy.max_answers, clock=clock)
-            resolver = Resolver(
-                well_known=well_known,
-                srv=srv,
-                addresses=addresses,
-                cache=cache,
-                policy=policy,
-                address_policy=address_policy,
-                hooks=hooks,
-                clock=clock,
-                rng=rng,
-            )
-            yield await opened.enter_async_context(resolver)
+        return compose_resolver(
+            well_known=well_known,
+            srv=srv,
+            addresses=addresses,
+            cache=cache,
+            policy=policy,
+            address_policy=address_policy or AddressPolicy.allow_all(),
+            hooks=hooks,
+            clock=clock,
+            rng=rng,
+            nameservers=[self.nameserver],
+            ssl_context=self.client_ssl_context(),
+            connect_to=self.connect_to,
+        )
