@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrs import field, frozen
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -37,91 +38,91 @@ class _Case:
 
 _CASES = (
     _Case(name="127.0.0.1", about="an IP literal", step="1"),
-    _Case(name="port.example:8450", about="a port of its own", step="2"),
+    _Case(name="port.test:8450", about="a port of its own", step="2"),
     _Case(
-        name="wk-ip.example",
+        name="wk-ip.test",
         about="delegates to an IP literal",
         step="3.1",
         declared={"delegates_to": "[::1]:8451"},
     ),
     _Case(
-        name="wk-port.example",
+        name="wk-port.test",
         about="delegates to a host and port",
         step="3.2",
-        declared={"delegates_to": "matrix.wk-port.example:443"},
+        declared={"delegates_to": "hs.test:443"},
     ),
     _Case(
-        name="wk-srv.example",
+        name="wk-srv.test",
         about="delegates to a host with SRV records",
         step="3.3",
-        declared={"delegates_to": "fed.wk-srv.example"},
+        declared={"delegates_to": "fed.test"},
     ),
     _Case(
-        name="wk-legacy.example",
-        about="delegates to a host with deprecated SRV records",
+        name="wk-old.test",
+        about="delegates to a host with old SRV records",
         step="3.4",
-        declared={"delegates_to": "legacy.wk-legacy.example"},
+        declared={"delegates_to": "legacy.test"},
     ),
     _Case(
-        name="wk-host.example",
+        name="wk-host.test",
         about="delegates to a host",
         step="3.5",
-        declared={"delegates_to": "matrix.wk-host.example"},
+        declared={"delegates_to": "hs.test"},
     ),
     _Case(
-        name="srv.example",
+        name="srv.test",
         about="SRV records",
         step="4",
-        declared={"srv": [("a.srv.example", 8452), ("b.srv.example", 8453)]},
+        declared={"srv": [("a.test", 8452), ("b.test", 8453)]},
     ),
     _Case(
-        name="legacy.example",
-        about="deprecated SRV records",
+        name="old.test",
+        about="old SRV records",
         step="5",
-        declared={"legacy_srv": [("matrix.legacy.example", 8454)]},
+        declared={"legacy_srv": [("a.test", 8454)]},
     ),
-    _Case(name="plain.example", about="nothing but port 8448", step="6"),
+    _Case(name="plain.test", about="nothing but port 8448", step="6"),
     _Case(
-        name="bad-json.example",
+        name="json.test",
         about="a document that is no JSON",
         step="6",
         declared={"well_known": b"<html>"},
     ),
     _Case(
-        name="trouble.example",
+        name="503.test",
         about="a web server in trouble (503)",
         step="6",
         declared={"well_known": Reply(503)},
     ),
     _Case(
-        name="silent.example",
+        name="silent.test",
         about="a web server that says nothing",
         step="6",
         declared={"well_known": Silent()},
     ),
     _Case(
-        name="loop.example",
+        name="loop.test",
         about="redirects in a loop",
         step="6",
         declared={"well_known": Redirect(_LOOP)},
     ),
     _Case(
-        name="expired.example",
+        name="expired.test",
         about="an expired certificate",
         step="6",
         declared={
-            "delegates_to": "matrix.expired.example:443",
+            "delegates_to": "hs.test:443",
             "certificate": Certificate.EXPIRED,
         },
     ),
     _Case(
-        name="servfail.example",
-        about="DNS fails for its SRV records: degraded",
+        name="ill.test",
+        about="DNS fails for its SRV records",
         step="6",
         declared={"dns": {"SRV": DnsFault.SERVFAIL}},
     ),
     _Case(
-        name="not-offered.example",
+        name="none.test",
         about="the sole SRV target is '.'",
         step=None,
         declared={"srv": [(".", 0)]},
@@ -132,12 +133,16 @@ _CASES = (
 async def demo(out: Console) -> int:
     """Resolve every case, print the table, and return 0 if all came to the right step."""
     policy = Policy(well_known_timeout=_TIMEOUT)
-    columns = ("server name", "step", "connect to", "Host", "certificate for", "addresses", "")
-    table = Table(*columns, title="A federation on this machine")
+    table = Table(title="A federation on this machine", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("server name", overflow="fold")
+    for column in ("step", "connect to", "Host", "certificate"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("addresses", overflow="fold")
+    table.add_column()
     right = 0
     async with LoopbackFederation() as federation:
-        federation.add("fed.wk-srv.example", srv=[("target.wk-srv.example", 8455)])
-        federation.add("legacy.wk-legacy.example", legacy_srv=[("target.wk-legacy.example", 8456)])
+        federation.add("fed.test", srv=[("a.test", 8455)])
+        federation.add("legacy.test", legacy_srv=[("b.test", 8456)])
         for case in _CASES:
             federation.add(case.name.partition(":")[0], **case.declared)
         async with federation.resolver(policy=policy) as resolver:
@@ -167,10 +172,11 @@ def _row(case: _Case, outcome: Outcome) -> list[Text]:
     mark = Text("✓", style="green") if _as_expected(case, outcome) else Text("✗", style="red")
     resolution = outcome.resolution
     if resolution is None:
-        cells = ["", f"{outcome.error}", "", "", ""]
+        not_offered = isinstance(outcome.error, ServiceNotOfferedError)
+        cells = ["", "not offered" if not_offered else str(outcome.error), "", "", ""]
     else:
         cells = [
-            resolution.step.value + (", degraded" if resolution.degraded else ""),
+            resolution.step.value + ("\ndegraded" if resolution.degraded else ""),
             "\n".join(map(str, resolution.targets)),
             resolution.host_header,
             resolution.tls_name,

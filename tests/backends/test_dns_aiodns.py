@@ -373,7 +373,7 @@ async def test_malformed_names(
 async def test_addresses(
     loopback_federation: LoopbackFederation, dns: AiodnsLookup, published: list[str]
 ) -> None:
-    """The addresses of both families are found, each once, with their TTL."""
+    """The addresses of both families are found, with their TTL."""
     loopback_federation.add("example.org", addresses=published, ttl=77)
     reply = await dns.lookup_addresses("example.org")
     assert sorted(map(str, reply.addresses)) == sorted(str(ip_address(text)) for text in published)
@@ -508,6 +508,13 @@ async def test_records_of_other_types(loopback_federation: LoopbackFederation, a
         assert srv == SrvReply([SrvRecord(1, 2, 3, "hs.example")], 60)
         found = await lookup.lookup_addresses("example.org")
         assert found.addresses == (ip_address("192.0.2.1"),)
+
+
+async def test_repeated_addresses(loopback_federation: LoopbackFederation) -> None:
+    """An address that the answer has twice is given once, with the lesser TTL."""
+    loopback_federation.add("example.org", addresses=["192.0.2.1"], ttl=300)
+    async with relayed(loopback_federation, added=["A 192.0.2.1"]) as lookup:
+        assert await lookup.lookup_addresses("example.org") == addresses("192.0.2.1", ttl=60)
 
 
 # Absolute names only
