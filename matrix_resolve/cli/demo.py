@@ -24,6 +24,8 @@ from matrix_resolve.testing import (
 _LOOP = "/.well-known/matrix/server"
 # The silent server keeps us waiting for this long (seconds); the demo need not wait for ten.
 _TIMEOUT = 1.0
+# With so many columns a terminal has room for what each server is.
+_WIDE = 120
 
 
 @frozen(kw_only=True)
@@ -107,7 +109,7 @@ _CASES = (
         declared={"well_known": Redirect(_LOOP)},
     ),
     _Case(
-        name="expired.test",
+        name="tls.test",
         about="an expired certificate",
         step="6",
         declared={
@@ -116,8 +118,8 @@ _CASES = (
         },
     ),
     _Case(
-        name="ill.test",
-        about="DNS fails for its SRV records",
+        name="dns.test",
+        about="DNS fails for its SRV records: degraded",
         step="6",
         declared={"dns": {"SRV": DnsFault.SERVFAIL}},
     ),
@@ -134,11 +136,12 @@ async def demo(out: Console) -> int:
     """Resolve every case, print the table, and return 0 if all came to the right step."""
     policy = Policy(well_known_timeout=_TIMEOUT)
     table = Table(title="A federation on this machine", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("server name", overflow="fold")
-    for column in ("step", "connect to", "Host", "certificate"):
+    for column in ("server name", "step", "connect to", "Host", "certificate"):
         table.add_column(column, no_wrap=True)
-    table.add_column("addresses", overflow="fold")
+    table.add_column("addresses", min_width=9)
     table.add_column()
+    if out.width >= _WIDE:
+        table.add_column("what it is", style="dim")
     right = 0
     async with LoopbackFederation() as federation:
         federation.add("fed.test", srv=[("a.test", 8455)])
@@ -149,7 +152,7 @@ async def demo(out: Console) -> int:
             for case in _CASES:
                 outcome = await look_up(resolver, case.name, endpoints=True)
                 right += _as_expected(case, outcome)
-                table.add_row(*_row(case, outcome))
+                table.add_row(*_row(case, outcome)[: len(table.columns)])
         asked = federation.dns_questions.total()
         fetched = len(federation.requests)
     out.print(table)
@@ -176,7 +179,7 @@ def _row(case: _Case, outcome: Outcome) -> list[Text]:
         cells = ["", "not offered" if not_offered else str(outcome.error), "", "", ""]
     else:
         cells = [
-            resolution.step.value + ("\ndegraded" if resolution.degraded else ""),
+            resolution.step.value,
             "\n".join(map(str, resolution.targets)),
             resolution.host_header,
             resolution.tls_name,
@@ -187,5 +190,4 @@ def _row(case: _Case, outcome: Outcome) -> list[Text]:
                 for target in resolution.targets
             ),
         ]
-    name = Text.assemble(case.name, "\n", (case.about, "dim"))
-    return [name, *map(Text, cells), mark]
+    return [*map(Text, (case.name, *cells)), mark, Text(case.about)]
