@@ -135,11 +135,16 @@ _CASES = (
 async def demo(out: Console) -> int:
     """Resolve every case, print the table, and return 0 if all came to the right step."""
     policy = Policy(well_known_timeout=_TIMEOUT)
-    table = Table(title="A federation on this machine", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(
+        title="A federation on this machine",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    table.add_column()
     for column in ("server name", "step", "connect to", "Host", "certificate"):
         table.add_column(column, no_wrap=True)
     table.add_column("addresses", min_width=9)
-    table.add_column()
     if out.width >= _WIDE:
         table.add_column("what it is", style="dim")
     right = 0
@@ -190,4 +195,4 @@ def _row(case: _Case, outcome: Outcome) -> list[Text]:
                 for target in resolution.targets
             ),
         ]
-    return [*map(Text, (case.name, *cells)), mark, Text(case.about)]
+    return [mark, *map(Text, (case.name, *cells, case.about))]
