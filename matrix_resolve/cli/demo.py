@@ -40,7 +40,7 @@ class _Case:
 
 _CASES = (
     _Case(name="127.0.0.1", about="an IP literal", step="1"),
-    _Case(name="port.test:8450", about="a port of its own", step="2"),
+    _Case(name="own.test:8450", about="a port of its own", step="2"),
     _Case(
         name="wk-ip.test",
         about="delegates to an IP literal",
@@ -97,7 +97,7 @@ _CASES = (
         declared={"well_known": Reply(503)},
     ),
     _Case(
-        name="silent.test",
+        name="mute.test",
         about="a web server that says nothing",
         step="6",
         declared={"well_known": Silent()},
