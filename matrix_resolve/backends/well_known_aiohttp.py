@@ -143,6 +143,10 @@ class AiohttpWellKnownFetcher:
                 raise
             late = f"no response within {self._timeout:g} s"
             raise WellKnownFetchError("the fetcher was closed" if self._closed else late) from error
+        except RuntimeError as error:  # so aiohttp tells that what it was using has been closed
+            if not self._closed:
+                raise
+            raise WellKnownFetchError("the fetcher was closed") from error
         finally:
             self._under_way.discard(whole)
 

@@ -6,6 +6,7 @@ aioresponses stands in for it, so neither sockets nor TLS nor limits are exercis
 import ssl
 from collections.abc import AsyncIterator
 from itertools import pairwise
+from typing import Any
 
 import aiohttp
 import pytest
@@ -233,6 +234,21 @@ async def test_other_exceptions_come_through(
     with pytest.raises(type(bug)) as caught:
         await fetcher.fetch("example.org")
     assert caught.value is bug
+
+
+async def test_closed_in_the_middle(mocked: aioresponses, fetcher: AiohttpWellKnownFetcher) -> None:
+    """What aiohttp tells by a RuntimeError, when it is closed in the middle, is a failure too."""
+
+    async def close(*_: Any, **__: Any) -> None:
+        try:
+            await fetcher.aclose()
+        finally:
+            raise RuntimeError("Connection closed.")
+
+    mocked.get(START, callback=close)
+    with pytest.raises(WellKnownFetchError, match="the fetcher was closed") as caught:
+        await fetcher.fetch("example.org")
+    assert caught.value.temporary
 
 
 async def test_body_is_cut(mocked: aioresponses) -> None:
