@@ -114,7 +114,7 @@ class AiohttpWellKnownFetcher:
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout),
+                timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_timeout),
                 headers={
                     "Accept": "application/json",
                     "Accept-Encoding": "identity",

@@ -330,9 +330,9 @@ async def test_memory_is_bounded(loopback_federation: LoopbackFederation, behavi
 FAILURES = [
     # what the host does, what is told
     pytest.param({"well_known": Refused()}, "Connect call failed", id="connection refused"),
-    pytest.param({"well_known": Silent()}, "no connection to .* within 0.3 s", id="no TLS at all"),
-    pytest.param({"well_known": Slow(math.inf)}, "no response within 0.6 s", id="no answer"),
-    pytest.param({"well_known": Dripping()}, "no response within 0.6 s", id="dripping body"),
+    pytest.param({"well_known": Silent()}, "no connection to .* within 0.5 s", id="no TLS at all"),
+    pytest.param({"well_known": Slow(math.inf)}, "no response within 1 s", id="no answer"),
+    pytest.param({"well_known": Dripping()}, "no response within 1 s", id="dripping body"),
     pytest.param({"well_known": CutShort()}, "not completed", id="body cut short"),
     pytest.param(
         {"well_known": Raw(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{}")},
@@ -414,7 +414,9 @@ async def test_temporary_failure(
     loopback_federation.add("trouble.example", **host)
     loopback_federation.add(NAME, redirects_to=f"https://trouble.example{PATH}")
     name = "trouble.example" if place == "first hop" else NAME
-    failed = await failure(loopback_federation, name, timeout=0.6, connect_timeout=0.3)
+    slow = isinstance(host.get("well_known"), Silent | Slow | Dripping)
+    settings = {"timeout": 1.0, "connect_timeout": 0.5} if slow else {}
+    failed = await failure(loopback_federation, name, **settings)
     assert failed.temporary
     with pytest.raises(WellKnownFetchError, match=told):
         raise failed
