@@ -6,14 +6,13 @@ is cancelled, and nobody's leaving disturbs the others.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 from attrs import frozen
 
 from matrix_resolve.core.addresses import MAX_KEPT, interleaved
-from matrix_resolve.core.entries import CacheEntry, Given, remember
+from matrix_resolve.core.entries import CacheEntry, Given, is_entry_for, remember
 from matrix_resolve.core.lifetimes import Learned, retry_after, stated_lifetime
 from matrix_resolve.core.names import MAX_HOSTNAME
 from matrix_resolve.core.questions import (
@@ -29,9 +28,9 @@ from matrix_resolve.core.questions import (
 )
 from matrix_resolve.core.srv import read_srv_reply
 from matrix_resolve.core.well_known import read_well_known
+from matrix_resolve.deadlines import within
 from matrix_resolve.errors import (
     AddressLookupError,
-    BackendError,
     CacheError,
     SrvLookupError,
     WellKnownFetchError,
@@ -47,9 +46,11 @@ from matrix_resolve.interfaces import (
 )
 from matrix_resolve.policy import Policy
 
-_T = TypeVar("_T")
-
 _CLOSED = "the resolver was closed"
+# A cache that takes longer (seconds) costs more than it saves; no answer waits for it.
+_CACHE_TIMEOUT = 1.0
+# How long (seconds) closing waits for plug-ins that do not end when they are cancelled.
+_CLOSING = 5.0
 
 
 @frozen
@@ -66,19 +67,33 @@ class Found:
 
 
 class Flight:
-    """A question under way, and how many want its answer."""
+    """A question under way, and how many want its answer.
 
-    def __init__(self, task: "asyncio.Task[Found]") -> None:
-        self.task = task
+    Until one of them needs it, it asks only if nothing is remembered.
+    """
+
+    def __init__(self, closed: "asyncio.Future[None]") -> None:
+        self.task: asyncio.Task[Found]
         self.wanted_by = 0
-        self.awaited = False
+        self.taken = False
+        self.needed = asyncio.Event()
+        self.asking: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._closed = closed
+
+    async def is_asking(self) -> bool:
+        """Wait until it is clear whether anything must be asked, and return that."""
+        await asyncio.wait((self.asking, self._closed), return_when=asyncio.FIRST_COMPLETED)
+        return self.asking.done() and self.asking.result()
 
     async def landed(self) -> Found:
         """Wait for the answer. Being cancelled here leaves the flight to the others."""
-        self.awaited = True
-        await asyncio.wait((self.task,))
-        if self.task.cancelled():
+        self.needed.set()
+        await asyncio.wait((self.task, self._closed), return_when=asyncio.FIRST_COMPLETED)
+        if self._closed.done():
             raise RuntimeError(_CLOSED)
+        self.taken = True
+        if self.task.cancelled():
+            raise RuntimeError("a plug-in cancelled itself")
         return self.task.result()
 
 
@@ -111,52 +126,66 @@ class Answering:
         self._address_entries = Generations[AskAddresses, CacheEntry](policy.max_resolved)
         self._flights: dict[Question, Flight] = {}
         self._tasks: set[asyncio.Task[Found]] = set()
-        self._closed = False
+        self._closed: asyncio.Future[None] | None = None  # made in the loop, by the first flight
         self.fetches = 0
         """Well-known fetches in flight or waiting for a slot."""
 
     async def aclose(self) -> None:
         """End all flights, let no other begin, and wait until they have ended."""
-        self._closed = True
+        closed = self._closed_future()
+        if not closed.done():
+            closed.set_result(None)
         for task in self._tasks:
             task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            _, left = await asyncio.wait(self._tasks, timeout=_CLOSING)
+            for task in left:
+                error = RuntimeError(f"{task.get_name()} did not end when it was cancelled")
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": str(error), "exception": error, "task": task}
+                )
 
-    async def find_fresh(self, question: Question) -> Found | None:
-        """Return what is known about `question` without asking, None if it must be asked."""
-        entry = await self.recall(question)
-        now = self._clock.time()
-        return _found_fresh(entry, now) if entry is not None and entry.is_fresh(now) else None
+    def _closed_future(self) -> "asyncio.Future[None]":
+        if self._closed is None:
+            self._closed = asyncio.get_running_loop().create_future()
+        return self._closed
 
-    async def recall(self, question: Question) -> CacheEntry | None:
+    async def _recall(self, question: Question) -> CacheEntry | None:
         """Return what is remembered about `question`, fresh or not."""
         if isinstance(question, AskAddresses):
             return self._address_entries.get(question)
         try:
-            return await self._cache.get(question)
+            entry = await within(_CACHE_TIMEOUT, self._cache.get(question), CacheError)
+            if entry is not None and not is_entry_for(question, entry):
+                raise CacheError("what was cached is no answer to the question", temporary=False)
         except CacheError as error:
             self._hooks.tell(CacheFailed(question=question, error=error))
             return None
+        return entry
 
     async def _keep(self, question: Question, entry: CacheEntry) -> None:
         if isinstance(question, AskAddresses):
             self._address_entries.put(question, entry)
             return
         try:
-            await self._cache.put(question, entry)
+            await within(_CACHE_TIMEOUT, self._cache.put(question, entry), CacheError)
         except CacheError as error:
             self._hooks.tell(CacheFailed(question=question, error=error))
 
     @contextmanager
-    def flight(self, question: Question) -> Iterator[Flight]:
-        """Want the answer to `question` while in this context, joining a flight under way."""
-        if self._closed:
+    def flight(self, question: Question, *, ahead: bool = False) -> Iterator[Flight]:
+        """Want the answer to `question` while in this context, joining a flight under way.
+
+        `ahead`: it is not known yet whether the answer will be needed.
+        """
+        if self._closed_future().done():
             raise RuntimeError(_CLOSED)
         flight = self._flights.get(question)
         if flight is None:
             flight = self._flights[question] = self._take_off(question)
         flight.wanted_by += 1
+        if not ahead:
+            flight.needed.set()
         try:
             yield flight
         finally:
@@ -165,11 +194,11 @@ class Answering:
                 self._abandon(question, flight)
 
     def _take_off(self, question: Question) -> Flight:
-        task = asyncio.get_running_loop().create_task(
-            self._find(question), name=f"matrix_resolve {question.key}"
+        flight = Flight(self._closed_future())
+        flight.task = asyncio.get_running_loop().create_task(
+            self._find(question, flight), name=f"matrix_resolve {question.key}"
         )
-        flight = Flight(task)
-        self._tasks.add(task)
+        self._tasks.add(flight.task)
         if isinstance(question, AskWellKnown):
             self.fetches += 1
 
@@ -177,37 +206,54 @@ class Answering:
             self._tasks.discard(task)
             if isinstance(question, AskWellKnown):
                 self.fetches -= 1
+            if not flight.asking.done():
+                flight.asking.set_result(False)
             if self._flights.get(question) is flight:
                 del self._flights[question]
+            if not flight.wanted_by:
+                self._report_failure(question, task)
 
-        task.add_done_callback(ended)
+        flight.task.add_done_callback(ended)
         return flight
 
     def _abandon(self, question: Question, flight: Flight) -> None:
-        """End a flight that nobody wants any more; what it failed with must not be lost."""
-        if not flight.task.done():
+        """End a flight that nobody wants any more."""
+        if flight.task.done():
+            if not flight.taken:
+                self._report_failure(question, flight.task)
+            return
+        # Who comes now must not join what is ending.
+        if self._flights.get(question) is flight:
+            del self._flights[question]
+        if not self._closed_future().done():  # closing has cancelled it
             flight.task.cancel()
-            # Who comes now must not join what is ending.
-            if self._flights.get(question) is flight:
-                del self._flights[question]
-        elif not (flight.awaited or flight.task.cancelled()):
-            error = flight.task.exception()
-            if error is not None:
-                self._hooks.tell(TaskFailed(question=question, error=error))
-                asyncio.get_running_loop().call_exception_handler(
-                    {"message": f"asking ahead failed: {question}", "exception": error}
-                )
 
-    async def _find(self, question: Question) -> Found:
-        # Another flight may have landed between our caller's look into the cache and now.
-        previous = await self.recall(question)
+    def _report_failure(self, question: Question, task: "asyncio.Task[Found]") -> None:
+        """Tell of an exception that reached no caller."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._hooks.tell(TaskFailed(question=question, error=error))
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": f"asking failed unheard: {question}", "exception": error}
+            )
+
+    async def _find(self, question: Question, flight: Flight) -> Found:
+        previous = await self._recall(question)
+        if previous is not None:
+            now = self._clock.time()
+            if previous.is_fresh(now):
+                given = previous.given(now)
+                return Found(given, previous.fresh_until, from_cache=True, duration=0.0)
+            await flight.needed.wait()
+        flight.asking.set_result(True)
         asked_at = self._clock.time()
-        if previous is not None and previous.is_fresh(asked_at):
-            return _found_fresh(previous, asked_at)
         started = self._clock.monotonic()
         if self._hooks:
             self._hooks.tell(QuestionAsked(question=question))
         learned = await self._ask(question)
+        if not flight.wanted_by or self._closed_future().done():
+            # It was told to end: what a plug-in makes of its cancellation is no answer.
+            raise asyncio.CancelledError
         duration = self._clock.monotonic() - started
         if self._hooks:
             event = QuestionAnswered(question=question, answer=learned.answer, duration=duration)
@@ -232,7 +278,7 @@ class Answering:
     async def _ask_well_known(self, question: AskWellKnown) -> Learned:
         policy = self._policy
         try:
-            response = await _within(
+            response = await within(
                 policy.well_known_timeout,
                 self._well_known.fetch(question.hostname),
                 WellKnownFetchError,
@@ -253,7 +299,7 @@ class Answering:
         if len(question.name) > MAX_HOSTNAME:
             return Learned(NoSrvRecords("no records: the name is too long for DNS"))
         try:
-            reply = await _within(
+            reply = await within(
                 self._policy.dns_timeout, self._srv.lookup_srv(question.name), SrvLookupError
             )
         except SrvLookupError as error:
@@ -262,7 +308,7 @@ class Answering:
 
     async def _ask_addresses(self, question: AskAddresses) -> Learned:
         try:
-            reply = await _within(
+            reply = await within(
                 self._policy.dns_timeout,
                 self._addresses.lookup_addresses(question.hostname),
                 AddressLookupError,
@@ -271,19 +317,3 @@ class Answering:
             return Learned(AddressesFailed(error.reason))
         kept = interleaved(reply.addresses)[:MAX_KEPT]
         return Learned(Addresses(kept, reply.canonical_name), ttl=reply.ttl)
-
-
-def _found_fresh(entry: CacheEntry, now: float) -> Found:
-    return Found(entry.given(now), entry.fresh_until, from_cache=True, duration=0.0)
-
-
-async def _within(seconds: float, asked: Awaitable[_T], failure: type[BackendError]) -> _T:
-    """Await `asked`; raise `failure` after so many seconds. Its own TimeoutError is its bug."""
-    limit = asyncio.timeout(seconds)
-    try:
-        async with limit:
-            return await asked
-    except TimeoutError as error:
-        if not limit.expired():
-            raise
-        raise failure(f"no answer within {seconds:g} s") from error

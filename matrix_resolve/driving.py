@@ -51,26 +51,24 @@ class _Drive:
 
     async def _find(self, question: Question) -> Found:
         """Find the answer, and start what may be asked next where that saves time."""
-        if question not in self._flights:
-            fresh = await self._answering.find_fresh(question)
-            if fresh is not None:
-                return fresh
-            # The two service names are always asked at once, so that one time-out covers both.
-            ahead = not isinstance(question, AskWellKnown) or (
-                self._policy.srv_head_start and self._answering.fetches < _HEAD_START_BELOW
-            )
-            self._take_off(question)
-            if ahead:
-                await self._ask_ahead(question)
+        legacy_srv = self._policy.legacy_srv
+        following = upcoming(self._name, self._answers, question, legacy_srv=legacy_srv)
+        if isinstance(question, AskWellKnown):
+            head_start = self._policy.srv_head_start and self._answering.fetches < _HEAD_START_BELOW
+            self._want(question)
+            if head_start and await self._flights[question].is_asking():
+                for later in following:
+                    self._want(later, ahead=True)
+        else:
+            # Both service names are always asked at once, so that one time-out covers both.
+            for service in following:
+                self._want(service)
         return await self._flights[question].landed()
 
-    async def _ask_ahead(self, question: Question) -> None:
-        """Start the questions that follow if this one finds nothing, unless they have answers."""
-        legacy_srv = self._policy.legacy_srv
-        for later in upcoming(self._name, self._answers, question, legacy_srv=legacy_srv):
-            if later not in self._flights and await self._answering.recall(later) is None:
-                self._take_off(later)
-
-    def _take_off(self, question: Question) -> None:
-        flight = self._answering.flight(question)
-        self._flights[question] = self._wanted.enter_context(flight)
+    def _want(self, question: Question, *, ahead: bool = False) -> None:
+        """Join the flight for a question, as one who needs the answer or who may."""
+        if question not in self._flights:
+            flight = self._answering.flight(question, ahead=ahead)
+            self._flights[question] = self._wanted.enter_context(flight)
+        elif not ahead:
+            self._flights[question].needed.set()

@@ -74,9 +74,9 @@ class BackendError(MatrixResolveError):
     remembered.
     """
 
-    def __init__(self, reason: str, *, temporary: bool = True) -> None:
+    def __init__(self, reason: object, *, temporary: bool = True) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason = str(reason)
         self.temporary = temporary
 
 

@@ -1,19 +1,18 @@
 """Every number that shapes a resolution, each with its reason."""
 
-import math
 from typing import Literal
 
 from attrs import Attribute, field, frozen
 
 
 def _not_negative(instance: object, attribute: "Attribute[float]", value: float) -> None:
-    if not (value >= 0 and math.isfinite(value)):
-        raise ValueError(f"{attribute.name} must be a finite number, 0 or more: {value!r}")
+    if not 0 <= value <= _TEN_YEARS:
+        raise ValueError(f"{attribute.name} must be from 0 to ten years: {value!r}")
 
 
 def _positive(instance: object, attribute: "Attribute[float]", value: float) -> None:
-    if not (value > 0 and math.isfinite(value)):
-        raise ValueError(f"{attribute.name} must be a finite number above 0: {value!r}")
+    if not 0 < value <= _TEN_YEARS:
+        raise ValueError(f"{attribute.name} must be above 0, and ten years at most: {value!r}")
 
 
 def _at_least_one(instance: object, attribute: "Attribute[int]", value: int) -> None:
@@ -42,6 +41,8 @@ SrvFailurePolicy = Literal["fallback", "raise"]
 
 _MINUTE = 60.0
 _HOUR = 60 * _MINUTE
+# More is a slip of the pen, and would run past what a date can hold.
+_TEN_YEARS = 10 * 365 * 24 * _HOUR
 
 
 @frozen

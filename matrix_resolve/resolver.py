@@ -86,7 +86,7 @@ class Resolver:
             clock=clock,
             rng=self._rng,
         )
-        self._resolved = Generations[str | ServerName, _Kept](policy.max_resolved)
+        self._resolved = Generations[str, _Kept](policy.max_resolved)
         self._own = threading.local()
         self._loop: asyncio.AbstractEventLoop
         self._pid = 0  # until the first use
@@ -128,7 +128,7 @@ class Resolver:
         # Python 3.11. Closing and forking empty the dictionary.
         try:
             kept: _Kept = self._own.hot[name]
-        except (KeyError, AttributeError):
+        except (KeyError, AttributeError, TypeError):
             pass
         else:
             if self._now() < kept.hot_until and self._loop.is_running():

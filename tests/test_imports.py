@@ -16,7 +16,7 @@ LAYERS = (
     ("errors", "policy"),
     ("core",),
     ("interfaces",),
-    ("hooks", "tls", "generations", "backends"),
+    ("hooks", "tls", "generations", "deadlines", "backends"),
     ("answering",),
     ("driving", "endpoints"),
     ("resolver",),

@@ -11,8 +11,8 @@ from matrix_resolve.core.names import IPAddress
 
 IPNetwork = IPv4Network | IPv6Network
 
-MAX_KEPT = 64
-"""Addresses kept of one host: more than are ever tried, less than hurts to keep."""
+MAX_KEPT = 4096
+"""Addresses kept of one host: as many as a DNS answer can hold."""
 
 
 def _networks(networks: Iterable[str | IPNetwork]) -> tuple[IPNetwork, ...]:

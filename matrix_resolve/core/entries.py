@@ -7,7 +7,21 @@ from typing import Any
 from attrs import frozen
 
 from matrix_resolve.core.lifetimes import Learned, is_good, is_temporary, lifetime
-from matrix_resolve.core.questions import Answer, NotDelegated
+from matrix_resolve.core.questions import (
+    Addresses,
+    AddressesFailed,
+    Answer,
+    AskAddresses,
+    AskSrv,
+    AskWellKnown,
+    Delegated,
+    NoSrvRecords,
+    NotDelegated,
+    Question,
+    ServiceNotOffered,
+    SrvFailed,
+    SrvRecords,
+)
 from matrix_resolve.core.serial import answer_from_dict, answer_to_dict
 from matrix_resolve.errors import CacheError
 from matrix_resolve.policy import Policy
@@ -93,6 +107,25 @@ class CacheEntry:
 
 # The last second that `datetime` can hold.
 _LATEST = 253402300799
+_KINDS: dict[type[Question], tuple[type[Answer], ...]] = {
+    AskWellKnown: (Delegated, NotDelegated),
+    AskSrv: (SrvRecords, NoSrvRecords, ServiceNotOffered, SrvFailed),
+    AskAddresses: (Addresses, AddressesFailed),
+}
+
+
+def is_entry_for(question: Question, entry: object) -> bool:
+    """Return whether `entry` is one, holds answers to `question`, and times that can be."""
+    if not isinstance(entry, CacheEntry):
+        return False
+    kinds = _KINDS[type(question)]
+    return (
+        isinstance(entry.outcome, kinds)
+        and (entry.good is None or isinstance(entry.good, kinds))
+        and all(0 <= getattr(entry, name) <= _LATEST for name in _TIMES)
+    )
+
+
 _TIMES = ("asked_at", "fresh_until", "keep_until", "good_until", "stale_until")
 
 

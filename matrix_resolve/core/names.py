@@ -63,6 +63,7 @@ class ServerName:
 
         if not isinstance(text, str):
             raise invalid("it is not a string")
+        text = str.__str__(text)  # a subclass may print as something else
         if not text:
             raise invalid("it is empty")
         if not text.isascii():
@@ -91,7 +92,7 @@ class ServerName:
 
 def is_hostname(text: str) -> bool:
     """Return whether `text` is a DNS host name in the server name grammar, and no IP literal."""
-    return _parse_ipv4(text) is None and _hostname_fault(text) is None
+    return _hostname_fault(text) is None and _parse_ipv4(text) is None
 
 
 def parse_ip_literal(text: str) -> IPAddress | None:

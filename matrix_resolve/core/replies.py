@@ -1,6 +1,7 @@
 """What plug-ins return: raw facts, not yet judged. The core parses them."""
 
 from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
 
 from attrs import field, frozen
 
@@ -15,8 +16,8 @@ def _records(records: "Iterable[SrvRecord]") -> "tuple[SrvRecord, ...]":
     return tuple(records)
 
 
-def _addresses(addresses: Iterable[IPAddress]) -> tuple[IPAddress, ...]:
-    return tuple(addresses)
+def _addresses(addresses: Iterable[IPAddress | str]) -> tuple[IPAddress, ...]:
+    return tuple(ip_address(each) if isinstance(each, str) else each for each in addresses)
 
 
 @frozen
@@ -58,6 +59,8 @@ class SrvReply:
 @frozen
 class AddressReply:
     """The IP addresses of a host, in the order they came; none mean that the host has none.
+
+    They may be given as text, too.
 
     `ttl` as in `SrvReply`. `canonical_name` is what an alias leads to, None if it is no alias.
     """

@@ -16,6 +16,9 @@ from matrix_resolve.errors import InvalidServerNameError, WellKnownFetchError, s
 # A URL that redirects led to is kept for people to read; a longer one is cut.
 _MAX_URL = 200
 
+# No server that is meant to be reached redirects to a longer URL.
+_MAX_LOCATION = 8 * 1024
+
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 # A server in trouble rather than one that says no: time-out, too early, too many requests.
@@ -78,6 +81,8 @@ def next_hop(url: str, status: int, location: str | None) -> str | None:
         return None
     if not location:
         raise _refused("a redirect without Location")
+    if len(location) > _MAX_LOCATION:
+        raise _refused(f"a redirect to a URL of over {_MAX_LOCATION} characters")
     if _NOT_IN_A_REFERENCE.search(location):
         raise _refused(f"a redirect to {shown(location)}, which is no URL")
     try:
