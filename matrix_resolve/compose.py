@@ -86,6 +86,7 @@ async def compose_resolver(
                     ssl_context=ssl_context,
                     timeout=policy.well_known_timeout,
                     connect_timeout=policy.well_known_connect_timeout,
+                    dns_timeout=policy.dns_timeout,
                     max_redirects=policy.max_redirects,
                     max_body=policy.max_body,
                     max_addresses=policy.max_targets,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -17,12 +18,15 @@ from matrix_resolve import (
     Policy,
     Question,
     Resolver,
+    ServerName,
     SrvRecord,
     Step,
     WellKnownFetchError,
+    answering,
 )
+from matrix_resolve.core.questions import Delegated, NoSrvRecords
 from matrix_resolve.hooks import CacheFailed, QuestionAnswered, QuestionAsked, TaskFailed
-from matrix_resolve.testing import FakeAddresses, FakeSrv, FakeWellKnown
+from matrix_resolve.testing import FakeAddresses, FakeClock, FakeSrv, FakeWellKnown
 
 FED, OLD = "_matrix-fed._tcp.", "_matrix._tcp."
 
@@ -357,3 +361,211 @@ async def test_the_old_answer_and_the_failure_are_told(
     entry = (await resolver.resolve("a.example")).trail[0]
     assert entry.question == AskWellKnown("a.example")
     assert "connection refused" in repr(entry.answer)
+
+
+class SlowCache(MemoryCache):
+    """A cache whose reading or writing takes as long as it is told."""
+
+    get_delay = put_delay = 0.0
+
+    async def get(self, question: Question, /) -> CacheEntry | None:
+        """Wait, then look."""
+        await asyncio.sleep(self.get_delay)
+        return await super().get(question)
+
+    async def put(self, question: Question, entry: CacheEntry, /) -> None:
+        """Wait, then keep."""
+        await asyncio.sleep(self.put_delay)
+        await super().put(question, entry)
+
+
+async def test_a_cache_that_hangs(parts: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache that never answers counts as none; closing ends who waits on it."""
+    monkeypatch.setattr(answering, "_CACHE_TIMEOUT", 0.02)
+    cache = parts["cache"] = SlowCache()
+    cache.get_delay = cache.put_delay = 3600
+    told: list[Any] = []
+    async with Resolver(**parts, hooks=[told.append]) as resolver:
+        resolution = await asyncio.wait_for(resolver.resolve("a.example"), 10)
+        assert resolution.step is Step.DEFAULT_PORT
+        assert {type(event) for event in told} >= {CacheFailed}
+        monkeypatch.setattr(answering, "_CACHE_TIMEOUT", 3600)
+        waiting = asyncio.ensure_future(resolver.resolve("b.example"))
+        await asyncio.sleep(0.01)
+    with pytest.raises(RuntimeError, match="closed"):
+        await asyncio.wait_for(waiting, 10)
+
+
+async def test_each_question_is_read_once(parts: dict[str, Any]) -> None:
+    """A resolve reads each of its questions from the cache once, and side by side."""
+    reads: list[Question] = []
+
+    class Counting(MemoryCache):
+        async def get(self, question: Question, /) -> CacheEntry | None:
+            """Count, and look."""
+            reads.append(question)
+            return await super().get(question)
+
+    parts["well_known"].answers["a.example"] = {"m.server": "b.example"}
+    parts["cache"] = Counting()
+    for _ in range(2):
+        reads.clear()
+        async with Resolver(**parts) as resolver:
+            await resolver.resolve("a.example")
+        assert len(reads) == len(set(reads))
+    assert set(reads) == {
+        AskWellKnown("a.example"),
+        AskSrv(FED + "b.example"),
+        AskSrv(OLD + "b.example"),
+    }
+
+
+FOREIGN = {
+    "no entry": "nonsense",
+    "an answer to another question": CacheEntry(
+        outcome=Delegated(ServerName.parse("evil.example:1"), ""),
+        asked_at=0,
+        fresh_until=2e9,
+        keep_until=2e9,
+    ),
+    "a good answer to another question": CacheEntry(
+        outcome=NoSrvRecords("none"),
+        asked_at=0,
+        fresh_until=2e9,
+        keep_until=2e9,
+        good=Delegated(ServerName.parse("evil.example:1"), ""),
+    ),
+    "no answer": CacheEntry(
+        outcome=None,  # type: ignore[arg-type]
+        asked_at=0,
+        fresh_until=2e9,
+        keep_until=2e9,
+    ),
+    "a time without end": CacheEntry(
+        outcome=NoSrvRecords("none"), asked_at=0, fresh_until=float("inf"), keep_until=2e9
+    ),
+}
+
+
+@pytest.mark.parametrize("foreign", FOREIGN.values(), ids=FOREIGN)
+async def test_foreign_entries(parts: dict[str, Any], srv: FakeSrv, foreign: Any) -> None:
+    """What is no entry for the question counts as a failure of the cache, and is asked."""
+
+    class Foreign(MemoryCache):
+        async def get(self, question: Question, /) -> CacheEntry | None:
+            """Give what does not belong here."""
+            return foreign if isinstance(question, AskSrv) else None
+
+    srv.answers[OLD + "a.example"] = [SrvRecord(0, 0, 8450, "b.example")]
+    parts["cache"] = Foreign()
+    async with Resolver(**parts) as resolver:
+        assert (await resolver.resolve("a.example")).step is Step.LEGACY_SRV
+
+
+async def test_both_service_names_are_asked_at_once_again(
+    parts: dict[str, Any], well_known: FakeWellKnown, srv: FakeSrv
+) -> None:
+    """Names whose records are remembered but past their lifetime are asked together too."""
+    clock = parts["clock"] = FakeClock()
+    parts["cache"] = MemoryCache(clock=clock)
+    async with Resolver(**parts) as resolver:
+        await resolver.resolve("a.example")
+        clock.advance(7 * 3600)
+        gates = [Gate(), Gate()]
+        srv.answers[FED + "a.example"], srv.answers[OLD + "a.example"] = gates
+        fetch = well_known.answers["a.example"] = Gate()
+        task = asyncio.create_task(resolver.resolve("a.example"))
+        await _settled()
+        # Remembered, so not asked ahead of need, but both at once when the need is there.
+        assert [fetch.waiting, *(gate.waiting for gate in gates)] == [1, 0, 0]
+        fetch.opened.set()
+        await _settled()
+        assert [gate.waiting for gate in gates] == [1, 1]
+        for gate in gates:
+            gate.opened.set()
+        assert (await task).step is Step.DEFAULT_PORT
+
+
+async def test_a_plug_in_that_does_not_end(
+    parts: dict[str, Any], well_known: FakeWellKnown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing ends who waits on a plug-in that ignores its cancellation, and tells of it."""
+    monkeypatch.setattr(answering, "_CLOSING", 0.02)
+    contexts: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: contexts.append(context))
+    enough = asyncio.Event()
+
+    async def stubborn(_: str) -> None:
+        while not enough.is_set():
+            with suppress(asyncio.CancelledError):
+                await enough.wait()
+
+    well_known.answers["a.example"] = stubborn
+    resolver = Resolver(**parts)
+    waiting = asyncio.ensure_future(resolver.resolve("a.example"))
+    await _settled()
+    await asyncio.wait_for(resolver.aclose(), 10)
+    with pytest.raises(RuntimeError, match="closed"):
+        await waiting
+    assert "wk:a.example did not end" in contexts[0]["message"]
+    left = contexts[0]["task"]
+    enough.set()
+    await asyncio.wait((left,))
+
+
+async def test_what_is_made_of_a_cancellation_is_no_answer(
+    parts: dict[str, Any], well_known: FakeWellKnown
+) -> None:
+    """A plug-in that turns its cancellation into its documented error has said nothing."""
+
+    async def giving_up(_: str) -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            raise WellKnownFetchError("cancelled") from None
+
+    well_known.answers["a.example"] = giving_up
+    async with Resolver(**parts) as resolver:
+        task = asyncio.create_task(resolver.resolve("a.example"))
+        await _settled()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        well_known.answers["a.example"] = {"m.server": "b.example:1"}
+        assert (await resolver.resolve("a.example")).host_header == "b.example:1"
+
+
+async def test_a_bug_on_cancellation_is_told(
+    parts: dict[str, Any], well_known: FakeWellKnown
+) -> None:
+    """What a plug-in raises when nobody waits any more goes to hooks and to the loop."""
+    error = ZeroDivisionError("bug")
+
+    async def failing(_: str) -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            raise error
+
+    told: list[Any] = []
+    contexts: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: contexts.append(context))
+    well_known.answers["a.example"] = failing
+    async with Resolver(**parts, hooks=[told.append]) as resolver:
+        task = asyncio.create_task(resolver.resolve("a.example"))
+        await _settled()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await _settled()
+    assert TaskFailed(question=AskWellKnown("a.example"), error=error) in told
+    assert [context["exception"] for context in contexts] == [error]
+
+
+async def test_a_plug_in_that_cancels_itself(resolver: Resolver, well_known: FakeWellKnown) -> None:
+    """A plug-in's own `CancelledError` is told as its bug, not as a cancellation of the caller."""
+
+    async def cancelling(_: str) -> None:
+        raise asyncio.CancelledError
+
+    well_known.answers["a.example"] = cancelling
+    with pytest.raises(RuntimeError, match="cancelled itself"):
+        await resolver.resolve("a.example")

@@ -1,5 +1,6 @@
 """`open_resolver()` and `resolve_server_name()`: what they open, close and take."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from matrix_resolve import (
     AddressPolicy,
+    AddressReply,
     AiodnsLookup,
     AiohttpWellKnownFetcher,
     MemoryCache,
@@ -16,6 +18,7 @@ from matrix_resolve import (
     open_resolver,
     resolve_server_name,
 )
+from matrix_resolve.core.questions import NotDelegated
 from matrix_resolve.testing import (
     FakeAddresses,
     FakeSrv,
@@ -108,6 +111,7 @@ async def test_settings_of_the_defaults_come_from_the_policy(opened: Opened) -> 
                 "address_policy": address_policy,
                 "timeout": 1,
                 "connect_timeout": 2,
+                "dns_timeout": 3,
                 "max_redirects": 4,
                 "max_body": 5,
                 "max_addresses": 6,
@@ -170,3 +174,20 @@ async def test_the_policy_holds_for_the_fetch(loopback_federation: LoopbackFeder
     assert resolution.step is Step.DEFAULT_PORT
     assert "the address policy forbids" in resolution.explain()
     assert not loopback_federation.connections
+
+
+async def test_a_lookup_that_hangs_is_our_own_trouble() -> None:
+    """The fetcher gives an address lookup `dns_timeout`, and its failure is told as DNS trouble."""
+
+    class Hanging:
+        async def lookup_addresses(self, hostname: str, /) -> AddressReply:
+            """Never answer."""
+            await asyncio.sleep(3600)
+            raise AssertionError
+
+    policy = Policy(dns_timeout=0.05)
+    async with open_resolver(addresses=Hanging(), srv=FakeSrv(), policy=policy) as resolver:
+        resolution = await asyncio.wait_for(resolver.resolve("example.org"), 10)
+    answer = resolution.trail[0].answer
+    assert isinstance(answer, NotDelegated)
+    assert answer.lookup_failed

@@ -249,13 +249,28 @@ async def test_a_failed_srv_lookup_can_raise(world: World) -> None:
             await resolver.resolve("ill.example")
 
 
-@pytest.mark.parametrize("name", ["", "no spaces", "1.2.3", None, b"example.org"])
+@pytest.mark.parametrize("name", ["", "no spaces", "1.2.3", None, b"example.org", []])
 async def test_an_invalid_name(resolver: Resolver, name: Any) -> None:
     """What is no server name raises the documented error, with the name and the reason."""
+    await resolver.resolve("192.0.2.1")
     with pytest.raises(InvalidServerNameError) as caught:
         await resolver.resolve(name)
     assert caught.value.server_name == name
     assert caught.value.reason
+
+
+class Named(str):
+    """Text that prints as something else."""
+
+    def __str__(self) -> str:
+        return "evil.example"
+
+
+async def test_a_subclass_of_str(resolver: Resolver) -> None:
+    """The text counts, not what a subclass of `str` prints."""
+    resolution = await resolver.resolve(Named("example.org:80"))
+    assert (str(resolution.host_header), str(resolution.server_name)) == ("example.org:80",) * 2
+    assert await resolver.resolve("example.org:80") is resolution
 
 
 # Endpoints
@@ -319,6 +334,25 @@ async def test_forbidden_addresses_are_left_out(world: World, resolver: Resolver
     with pytest.raises(AddressNotAllowedError) as caught:
         await resolver.endpoints(_to("b.example", "::1"))
     assert [str(address) for address in caught.value.addresses] == ["127.0.0.1", "::1"]
+
+
+async def test_one_allowed_address_among_many(world: World, resolver: Resolver) -> None:
+    """However many forbidden addresses stand before it, an allowed one is given."""
+    many = [f"10.0.{n}.{m}" for n in range(10) for m in range(1, 200)]
+    world.addresses.answers["a.example"] = [*many, "192.0.3.1"]
+    assert await _addresses(resolver, "a.example") == [("a.example", "192.0.3.1")]
+
+
+async def test_addresses_as_text(world: World) -> None:
+    """A plug-in may give addresses as text."""
+
+    class Addresses:
+        async def lookup_addresses(self, hostname: str, /) -> AddressReply:
+            """Answer in text."""
+            return AddressReply(["192.0.3.1"])
+
+    async with world.resolver(addresses=Addresses()) as resolver:
+        assert await _addresses(resolver, "a.example") == [("a.example", "192.0.3.1")]
 
 
 async def test_an_address_policy_that_allows(world: World) -> None:

@@ -82,9 +82,10 @@ class AiodnsLookup:
             except aiodns.error.DNSError as error:
                 _raise_unless_none(error, SrvLookupError)
                 return SrvReply([])
+        owner = _end_of_aliases(name, result.answer)
         records = [
             SrvRecord(data.priority, data.weight, data.port, _text(data.target) or ".")
-            for data in (record.data for record in result.answer)
+            for data in (rr.data for rr in result.answer if _text(rr.name).lower() == owner)
             if isinstance(data, pycares.SRVRecordData)
         ]
         if not records:  # an alias of a name that has none
@@ -169,6 +170,19 @@ async def _confirm_no_addresses(channel: aiodns.DNSResolver, hostname: str) -> N
         else:
             if any(isinstance(record.data, kind) for record in result.answer):
                 raise AddressLookupError("its addresses came only when asked for again")
+
+
+def _end_of_aliases(name: str, answer: Iterable[pycares.DNSRecord]) -> str:
+    """Return where the chain of aliases that begins with `name` leads, in lower case."""
+    aliases = {
+        _text(record.name).lower(): _text(record.data.cname).lower()
+        for record in answer
+        if isinstance(record.data, pycares.CNAMERecordData)
+    }
+    owner = name.lower()
+    while owner in aliases:
+        owner = aliases.pop(owner)  # taken out, so that a loop ends
+    return owner
 
 
 def _least(ttls: Iterable[int]) -> float | None:

@@ -17,7 +17,8 @@ from yarl import URL
 from matrix_resolve.core.addresses import AddressPolicy, interleaved
 from matrix_resolve.core.names import IPAddress, ServerName
 from matrix_resolve.core.well_known import next_hop
-from matrix_resolve.errors import WellKnownFetchError
+from matrix_resolve.deadlines import within
+from matrix_resolve.errors import AddressLookupError, WellKnownFetchError
 from matrix_resolve.interfaces import AddressLookup, HttpResponse
 from matrix_resolve.tls import default_ssl_context
 
@@ -40,7 +41,8 @@ class AiohttpWellKnownFetcher:
 
     `addresses` looks the hosts up, afresh for every hop; only what `address_policy` allows is
     dialled, and exactly what was checked is. `ssl_context` None means the system's trust store.
-    `timeout` in seconds bounds a whole fetch, `connect_timeout` TCP and TLS of one hop. At most
+    `timeout` in seconds bounds a whole fetch, `connect_timeout` TCP and TLS of one hop,
+    `dns_timeout` one address lookup. At most
     `max_redirects` are followed (https only), at most `max_body` bytes read and one more, by which
     the resolver knows that there were more. `max_addresses` of a host are tried.
 
@@ -60,6 +62,7 @@ class AiohttpWellKnownFetcher:
         ssl_context: ssl.SSLContext | None = None,
         timeout: float = 10.0,
         connect_timeout: float = 5.0,
+        dns_timeout: float = 5.0,
         max_redirects: int = 10,
         max_body: int = 50 * 1024,
         max_addresses: int = 16,
@@ -70,6 +73,7 @@ class AiohttpWellKnownFetcher:
         self._ssl_context = ssl_context
         self._timeout = timeout
         self._connect_timeout = connect_timeout
+        self._dns_timeout = dns_timeout
         self._max_redirects = max_redirects
         self._max_body = max_body
         self._max_addresses = max_addresses
@@ -205,7 +209,8 @@ class AiohttpWellKnownFetcher:
         if authority.ip_address is not None:
             found: tuple[IPAddress, ...] = (authority.ip_address,)
         else:
-            found = tuple((await self._addresses.lookup_addresses(host)).addresses)
+            lookup = self._addresses.lookup_addresses(host)
+            found = tuple((await within(self._dns_timeout, lookup, AddressLookupError)).addresses)
         if not found:
             raise WellKnownFetchError(f"{host} has no addresses")
         allowed = interleaved(filter(self._address_policy.allows, found))[: self._max_addresses]

@@ -2,6 +2,7 @@
 
 import argparse
 import ssl
+import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
@@ -34,7 +35,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("words", nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument("words", nargs="*", metavar="NAME", help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
     parser.add_argument(
         "--nameserver",
@@ -58,8 +59,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         type=_seconds,
         default=15.0,
         metavar="SECONDS",
-        help="the most that a name may take: two thirds of it for the well-known request, one"
-        " third for a DNS question (default: %(default)g)",
+        help="the most that resolving a name may take: two thirds of it for the well-known"
+        " request, one third for a DNS question (default: %(default)g)",
     )
     parser.add_argument(
         "--no-color", action="store_true", help="no colours; NO_COLOR does the same"
@@ -67,14 +68,18 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--version", action="version", version=f"%(prog)s {version('matrix-resolve')}"
     )
-    arguments = parser.parse_intermixed_args(argv)
-    first, *rest = arguments.words
-    command, names = (first, rest) if first in COMMANDS else ("resolve", arguments.words)
-    if command == "demo" and names:
-        parser.error("demo takes no names")
-    if command != "demo" and not names:
-        parser.error(f"{command} takes at least one name")
-    arguments.command, arguments.names = command, names
+    # Only before a "--" is there a command, and are there options: a name may begin with a hyphen.
+    given = list(sys.argv[1:] if argv is None else argv)
+    end = given.index("--") if "--" in given else len(given)
+    arguments = parser.parse_intermixed_args(given[:end])
+    words, names = arguments.words, given[end + 1 :]
+    arguments.command = words.pop(0) if words and words[0] in COMMANDS else "resolve"
+    arguments.names = [*words, *names]
+    if arguments.command == "demo":
+        if arguments.names or arguments.json:
+            parser.error("demo takes no names and no --json")
+    elif not arguments.names:
+        parser.error(f"{arguments.command} takes at least one name")
     return arguments
 
 

@@ -28,6 +28,9 @@ def run(argv: Sequence[str] | None) -> int:
         return asyncio.run(_run(arguments, out, err))
     except KeyboardInterrupt:
         return 130
+    except OSError as error:  # what is printed can't be written
+        print(f"matrix-resolve: {error}", file=sys.stderr)
+        return 1
 
 
 def _console(file: TextIO, plain: bool) -> Console:

@@ -177,7 +177,7 @@ def _as_expected(case: _Case, outcome: Outcome) -> bool:
 
 
 def _row(case: _Case, outcome: Outcome) -> list[Text]:
-    mark = Text("✓", style="green") if _as_expected(case, outcome) else Text("✗", style="red")
+    mark = Text("ok", style="green") if _as_expected(case, outcome) else Text("WRONG", style="red")
     resolution = outcome.resolution
     if resolution is None:
         not_offered = isinstance(outcome.error, ServiceNotOfferedError)

@@ -28,7 +28,7 @@ class Outcome:
         if self.endpoints is None:
             return [] if self.error is None else [str(self.error)]
         return [
-            f"{target}: {', '.join(str(endpoint.address) for endpoint in endpoints)}"
+            f"addresses of {target}: {', '.join(str(found.address) for found in endpoints)}"
             for target, endpoints in groupby(self.endpoints, key=lambda found: found.target)
         ]
 
@@ -76,7 +76,7 @@ def story_tree(resolution: Resolution, addresses: Iterable[str]) -> Tree:
     end.add(Text(f"Host: {resolution.host_header}", style="green"))
     end.add(Text(f"certificate for {resolution.tls_name}", style="green"))
     for line in addresses:
-        end.add(Text(f"addresses of {line}"))
+        end.add(Text(line))
     if resolution.stale:
         end.add(Text("stale: rests on an answer past its lifetime", style="yellow"))
     if resolution.degraded:

@@ -10,6 +10,7 @@ from typing import Any
 import dns.message
 import dns.rdatatype
 import dns.rrset
+import pycares
 import pytest
 
 from matrix_resolve.backends import dns_aiodns
@@ -52,7 +53,8 @@ class Relay(asyncio.DatagramProtocol):
     """Stands between c-ares and a DNS server, and tampers with the answers.
 
     `late`: how many seconds an answer about a type is held back. `added`: records, as they stand
-    in a zone file, that each answer gets ahead of its own.
+    in a zone file, that each answer gets ahead of its own ("@other.example A 192.0.2.1": under
+    another name).
     """
 
     def __init__(self, server: str, late: dict[str, float], added: list[str]) -> None:
@@ -82,11 +84,17 @@ class Relay(asyncio.DatagramProtocol):
             transport.close()
         question = answer.question[0]
         answer.answer[:0] = [
-            dns.rrset.from_text(question.name, 60, "IN", *record.split(" ", 1))
-            for record in self._added
+            dns.rrset.from_text(owner[1:] or question.name, 60, "IN", *record.split(" ", 1))
+            for owner, record in map(_with_owner, self._added)
         ]
         await asyncio.sleep(self._late.get(dns.rdatatype.to_text(question.rdtype), 0))
         self._own.sendto(answer.to_wire(), client)
+
+
+def _with_owner(record: str) -> tuple[str, str]:
+    """Part "@owner TYPE data"; without an owner it is the name that was asked."""
+    owner, _, rest = record.partition(" ")
+    return (owner + ".", rest) if owner.startswith("@") else ("", record)
 
 
 class _Answer(asyncio.DatagramProtocol):
@@ -723,3 +731,35 @@ async def test_second_nameserver(loopback_federation: LoopbackFederation) -> Non
     servers = ["127.0.0.1:9", loopback_federation.nameserver]
     async with AiodnsLookup(nameservers=servers, timeout=HANGS) as lookup:
         assert await lookup.lookup_addresses("example.org") == addresses("192.0.2.1")
+
+
+def alias(name: str, of: str) -> pycares.DNSRecord:
+    """A CNAME record as pycares gives it."""
+    data = pycares.CNAMERecordData(cname=of)
+    return pycares.DNSRecord(name=name, type=5, record_class=1, ttl=60, data=data)
+
+
+ALIASES = [
+    # aliases as answered, where the chain that begins with a.example ends
+    pytest.param([], "a.example", id="no alias"),
+    pytest.param([("A.example", "B.example")], "b.example", id="one, ignoring case"),
+    pytest.param([("b.example", "c.example"), ("a.example", "b.example")], "c.example", id="two"),
+    pytest.param([("x.example", "y.example")], "a.example", id="of another name"),
+    pytest.param([("a.example", "b.example"), ("b.example", "a.example")], "a.example", id="loop"),
+]
+
+
+@pytest.mark.parametrize(("aliases", "end"), ALIASES)
+def test_end_of_aliases(aliases: list[tuple[str, str]], end: str) -> None:
+    """The chain of aliases is followed from the name that was asked, and no loop catches us."""
+    records = [alias(name, of) for name, of in aliases]
+    assert dns_aiodns._end_of_aliases("a.example", records) == end
+
+
+async def test_records_of_another_name(loopback_federation: LoopbackFederation) -> None:
+    """SRV records that stand in an answer under another name count for nothing."""
+    loopback_federation.add("a.example", srv=[("b.example", 8450)])
+    added = ["@other.example SRV 0 0 1 evil.example."]
+    async with relayed(loopback_federation, added=added) as lookup:
+        reply = await lookup.lookup_srv("_matrix-fed._tcp.a.example")
+    assert [record.target for record in reply.records] == ["b.example"]
