@@ -72,24 +72,40 @@ class Flight:
     Until one of them needs it, it asks only if nothing is remembered.
     """
 
-    def __init__(self, closed: "asyncio.Future[None]") -> None:
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
         self.task: asyncio.Task[Found]
         self.wanted_by = 0
-        self.taken = False
         self.needed = asyncio.Event()
-        self.asking: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._closed = closed
+        self.taken = False  # has a caller seen how it ended?
+        self._asking: asyncio.Future[bool] = loop.create_future()
+        self._landing: asyncio.Future[None] = loop.create_future()
+        self._closed = False
+
+    def asks(self, asking: bool) -> None:
+        """Tell those who wait for it whether anything must be asked."""
+        if not self._asking.done():
+            self._asking.set_result(asking)
+
+    def lands(self, *, closed: bool = False) -> None:
+        """Tell those who wait that it has ended, or that the resolver is closed."""
+        self._closed = self._closed or closed
+        self.asks(False)
+        if not self._landing.done():
+            self._landing.set_result(None)
+
+    # Below, wait() instead of await: who is cancelled while waiting must not cancel the future.
 
     async def is_asking(self) -> bool:
         """Wait until it is clear whether anything must be asked, and return that."""
-        await asyncio.wait((self.asking, self._closed), return_when=asyncio.FIRST_COMPLETED)
-        return self.asking.done() and self.asking.result()
+        await asyncio.wait((self._asking,))
+        return self._asking.result()
 
     async def landed(self) -> Found:
         """Wait for the answer. Being cancelled here leaves the flight to the others."""
         self.needed.set()
-        await asyncio.wait((self.task, self._closed), return_when=asyncio.FIRST_COMPLETED)
-        if self._closed.done():
+        await asyncio.wait((self._landing,))
+        if self._closed:
             raise RuntimeError(_CLOSED)
         self.taken = True
         if self.task.cancelled():
@@ -126,29 +142,25 @@ class Answering:
         self._address_entries = Generations[AskAddresses, CacheEntry](policy.max_resolved)
         self._flights: dict[Question, Flight] = {}
         self._tasks: set[asyncio.Task[Found]] = set()
-        self._closed: asyncio.Future[None] | None = None  # made in the loop, by the first flight
+        self._closed = False
         self.fetches = 0
         """Well-known fetches in flight or waiting for a slot."""
 
     async def aclose(self) -> None:
         """End all flights, let no other begin, and wait until they have ended."""
-        closed = self._closed_future()
-        if not closed.done():
-            closed.set_result(None)
+        self._closed = True
+        for flight in self._flights.values():
+            flight.lands(closed=True)
         for task in self._tasks:
             task.cancel()
-        if self._tasks:
-            _, left = await asyncio.wait(self._tasks, timeout=_CLOSING)
-            for task in left:
-                error = RuntimeError(f"{task.get_name()} did not end when it was cancelled")
-                asyncio.get_running_loop().call_exception_handler(
-                    {"message": str(error), "exception": error, "task": task}
-                )
-
-    def _closed_future(self) -> "asyncio.Future[None]":
-        if self._closed is None:
-            self._closed = asyncio.get_running_loop().create_future()
-        return self._closed
+        if not self._tasks:
+            return
+        _, left = await asyncio.wait(self._tasks, timeout=_CLOSING)
+        for task in left:
+            error = RuntimeError(f"{task.get_name()} did not end when it was cancelled")
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": str(error), "exception": error, "task": task}
+            )
 
     async def _recall(self, question: Question) -> CacheEntry | None:
         """Return what is remembered about `question`, fresh or not."""
@@ -178,7 +190,7 @@ class Answering:
 
         `ahead`: it is not known yet whether the answer will be needed.
         """
-        if self._closed_future().done():
+        if self._closed:
             raise RuntimeError(_CLOSED)
         flight = self._flights.get(question)
         if flight is None:
@@ -194,7 +206,7 @@ class Answering:
                 self._abandon(question, flight)
 
     def _take_off(self, question: Question) -> Flight:
-        flight = Flight(self._closed_future())
+        flight = Flight()
         flight.task = asyncio.get_running_loop().create_task(
             self._find(question, flight), name=f"matrix_resolve {question.key}"
         )
@@ -206,8 +218,7 @@ class Answering:
             self._tasks.discard(task)
             if isinstance(question, AskWellKnown):
                 self.fetches -= 1
-            if not flight.asking.done():
-                flight.asking.set_result(False)
+            flight.lands()
             if self._flights.get(question) is flight:
                 del self._flights[question]
             if not flight.wanted_by:
@@ -225,7 +236,7 @@ class Answering:
         # Who comes now must not join what is ending.
         if self._flights.get(question) is flight:
             del self._flights[question]
-        if not self._closed_future().done():  # closing has cancelled it
+        if not self._closed:  # closing has cancelled it
             flight.task.cancel()
 
     def _report_failure(self, question: Question, task: "asyncio.Task[Found]") -> None:
@@ -245,13 +256,13 @@ class Answering:
                 given = previous.given(now)
                 return Found(given, previous.fresh_until, from_cache=True, duration=0.0)
             await flight.needed.wait()
-        flight.asking.set_result(True)
+        flight.asks(True)
         asked_at = self._clock.time()
         started = self._clock.monotonic()
         if self._hooks:
             self._hooks.tell(QuestionAsked(question=question))
         learned = await self._ask(question)
-        if not flight.wanted_by or self._closed_future().done():
+        if not flight.wanted_by or self._closed:
             # It was told to end: what a plug-in makes of its cancellation is no answer.
             raise asyncio.CancelledError
         duration = self._clock.monotonic() - started

@@ -69,7 +69,8 @@ class AnswerCache(Protocol):
     """Remembers entries by question. `question.key` is a stable text to store them under.
 
     An entry past its `keep_until` MUST NOT be returned. Raises `CacheError` when it can't do what
-    was asked; the resolver then goes on as if nothing had been cached.
+    was asked; the resolver then goes on as if nothing had been cached. So it does when a call
+    takes longer than a second, or gives what is no entry for the question.
     """
 
     async def get(self, question: Question, /) -> CacheEntry | None:
