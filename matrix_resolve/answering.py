@@ -50,7 +50,7 @@ _CLOSED = "the resolver was closed"
 # A cache that takes longer (seconds) costs more than it saves; no answer waits for it.
 _CACHE_TIMEOUT = 1.0
 # How long (seconds) closing waits for plug-ins that do not end when they are cancelled.
-_CLOSING = 5.0
+_CLOSING = 2.0
 
 
 @frozen
@@ -77,7 +77,7 @@ class Flight:
         self.task: asyncio.Task[Found]
         self.wanted_by = 0
         self.needed = asyncio.Event()
-        self.taken = False  # has a caller seen how it ended?
+        self.taken = False  # has anyone been told how it ended?
         self._asking: asyncio.Future[bool] = loop.create_future()
         self._landing: asyncio.Future[None] = loop.create_future()
         self._closed = False
@@ -222,7 +222,7 @@ class Answering:
             if self._flights.get(question) is flight:
                 del self._flights[question]
             if not flight.wanted_by:
-                self._report_failure(question, task)
+                self._report_failure(question, flight)
 
         flight.task.add_done_callback(ended)
         return flight
@@ -230,8 +230,7 @@ class Answering:
     def _abandon(self, question: Question, flight: Flight) -> None:
         """End a flight that nobody wants any more."""
         if flight.task.done():
-            if not flight.taken:
-                self._report_failure(question, flight.task)
+            self._report_failure(question, flight)
             return
         # Who comes now must not join what is ending.
         if self._flights.get(question) is flight:
@@ -239,10 +238,11 @@ class Answering:
         if not self._closed:  # closing has cancelled it
             flight.task.cancel()
 
-    def _report_failure(self, question: Question, task: "asyncio.Task[Found]") -> None:
-        """Tell of an exception that reached no caller."""
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
+    def _report_failure(self, question: Question, flight: Flight) -> None:
+        """Tell of an exception that has reached no caller, once."""
+        error = None if flight.task.cancelled() else flight.task.exception()
+        if error is not None and not flight.taken:
+            flight.taken = True
             self._hooks.tell(TaskFailed(question=question, error=error))
             asyncio.get_running_loop().call_exception_handler(
                 {"message": f"asking failed unheard: {question}", "exception": error}

@@ -9,14 +9,19 @@ from attrs import evolve
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from matrix_resolve.core.entries import CacheEntry, Given, remember
+from matrix_resolve.core.entries import CacheEntry, Given, is_entry_for, remember
 from matrix_resolve.core.lifetimes import Learned, is_good
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.questions import (
+    Addresses,
     Answer,
+    AskAddresses,
+    AskSrv,
+    AskWellKnown,
     Delegated,
     NoSrvRecords,
     NotDelegated,
+    Question,
     ServiceNotOffered,
     SrvFailed,
     SrvRecords,
@@ -419,3 +424,29 @@ def test_reading_raises_nothing_but_its_error(data: bytes | str) -> None:
     except CacheError:
         return
     assert CacheEntry.from_json(entry.to_json()) == entry
+
+
+WELL_KNOWN, SRV, ADDRESSES = AskWellKnown("a.example"), AskSrv("_x.a.example"), AskAddresses("a")
+BELONGS = [
+    # question, what a cache gave, is that an entry for the question
+    pytest.param(WELL_KNOWN, learn(None, GOOD, T), True, id="document"),
+    pytest.param(WELL_KNOWN, learn(learn(None, GOOD, T), DOWN, T), True, id="failure, reserve"),
+    pytest.param(SRV, learn(None, RECORDS, T), True, id="records"),
+    pytest.param(SRV, learn(None, ServiceNotOffered(), T), True, id="not offered"),
+    pytest.param(ADDRESSES, learn(None, Addresses(()), T), True, id="addresses"),
+    pytest.param(WELL_KNOWN, learn(None, RECORDS, T), False, id="records for a document"),
+    pytest.param(SRV, learn(None, GOOD, T), False, id="document for records"),
+    pytest.param(SRV, evolve(learn(None, SRV_FAILED, T), good=GOOD), False, id="other reserve"),
+    pytest.param(SRV, evolve(learn(None, RECORDS, T), outcome=None), False, id="no answer"),
+    pytest.param(SRV, evolve(learn(None, RECORDS, T), fresh_until=1e15), False, id="no such time"),
+    pytest.param(SRV, evolve(learn(None, RECORDS, T), asked_at=-1), False, id="before 1970"),
+    pytest.param(SRV, evolve(learn(None, RECORDS, T), keep_until=float("nan")), False, id="NaN"),
+    pytest.param(SRV, b"{}", False, id="bytes"),
+    pytest.param(SRV, RECORDS, False, id="an answer alone"),
+]
+
+
+@pytest.mark.parametrize(("question", "entry", "belongs"), BELONGS)
+def test_entry_belongs_to_its_question(question: Question, entry: object, belongs: bool) -> None:
+    """What a cache gives is believed only if it is an entry that can be one for the question."""
+    assert is_entry_for(question, entry) is belongs

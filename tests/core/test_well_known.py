@@ -265,6 +265,7 @@ FOLLOWED = [
 REFUSED = [
     # Location, what the reason says
     pytest.param(None, "without Location", id="missing"),
+    pytest.param("/" * 8193, "over 8192 characters", id="very long"),
     pytest.param("", "without Location", id="empty"),
     pytest.param("http://example.org/w", "not https", id="http"),
     pytest.param("HTTP://example.org/w", "not https", id="http in upper case"),
