@@ -11,39 +11,14 @@ from contextlib import contextmanager
 
 from attrs import frozen
 
-from matrix_resolve.core.addresses import MAX_KEPT, interleaved
+from matrix_resolve.asking import Asking
 from matrix_resolve.core.entries import CacheEntry, Given, is_entry_for, remember
-from matrix_resolve.core.lifetimes import Learned, retry_after, stated_lifetime
-from matrix_resolve.core.names import MAX_HOSTNAME
-from matrix_resolve.core.questions import (
-    Addresses,
-    AddressesFailed,
-    AskAddresses,
-    AskSrv,
-    AskWellKnown,
-    NoSrvRecords,
-    NotDelegated,
-    Question,
-    SrvFailed,
-)
-from matrix_resolve.core.srv import read_srv_reply
-from matrix_resolve.core.well_known import read_well_known
+from matrix_resolve.core.questions import AskAddresses, AskWellKnown, Question
 from matrix_resolve.deadlines import within
-from matrix_resolve.errors import (
-    AddressLookupError,
-    CacheError,
-    SrvLookupError,
-    WellKnownFetchError,
-)
+from matrix_resolve.errors import CacheError
 from matrix_resolve.generations import Generations
 from matrix_resolve.hooks import CacheFailed, Hooks, QuestionAnswered, QuestionAsked, TaskFailed
-from matrix_resolve.interfaces import (
-    AddressLookup,
-    AnswerCache,
-    Clock,
-    SrvLookup,
-    WellKnownFetcher,
-)
+from matrix_resolve.interfaces import AnswerCache, Clock
 from matrix_resolve.policy import Policy
 
 _CLOSED = "the resolver was closed"
@@ -114,30 +89,24 @@ class Flight:
 
 
 class Answering:
-    """Answers questions through the plug-ins, the cache and the policy."""
+    """Answers questions from the cache, and asks what is not there."""
 
     def __init__(
         self,
         *,
-        well_known: WellKnownFetcher,
-        srv: SrvLookup,
-        addresses: AddressLookup,
+        asking: Asking,
         cache: AnswerCache,
         policy: Policy,
         hooks: Hooks,
         clock: Clock,
         rng: random.Random,
     ) -> None:
-        self._well_known = well_known
-        self._srv = srv
-        self._addresses = addresses
+        self._asking = asking
         self._cache = cache
         self._policy = policy
         self._hooks = hooks
         self._clock = clock
         self._rng = rng
-        self._fetch_slots = asyncio.Semaphore(policy.max_well_known_fetches)
-        self._dns_slots = asyncio.Semaphore(policy.max_dns_lookups)
         # Addresses never go into `cache`, which other processes may share.
         self._address_entries = Generations[AskAddresses, CacheEntry](policy.max_resolved)
         self._flights: dict[Question, Flight] = {}
@@ -261,7 +230,7 @@ class Answering:
         started = self._clock.monotonic()
         if self._hooks:
             self._hooks.tell(QuestionAsked(question=question))
-        learned = await self._ask(question)
+        learned = await self._asking.ask(question)
         if not flight.wanted_by or self._closed:
             # It was told to end: what a plug-in makes of its cancellation is no answer.
             raise asyncio.CancelledError
@@ -276,55 +245,3 @@ class Answering:
         await self._keep(question, entry)
         given = entry.given(now, just_asked=True)
         return Found(given, entry.fresh_until, from_cache=False, duration=duration)
-
-    async def _ask(self, question: Question) -> Learned:
-        if isinstance(question, AskWellKnown):
-            async with self._fetch_slots:
-                return await self._ask_well_known(question)
-        async with self._dns_slots:
-            if isinstance(question, AskSrv):
-                return await self._ask_srv(question)
-            return await self._ask_addresses(question)
-
-    async def _ask_well_known(self, question: AskWellKnown) -> Learned:
-        policy = self._policy
-        try:
-            response = await within(
-                policy.well_known_timeout,
-                self._well_known.fetch(question.hostname),
-                WellKnownFetchError,
-            )
-        except WellKnownFetchError as error:
-            return Learned(NotDelegated(error.reason, temporary=error.temporary))
-        except AddressLookupError as error:
-            reason = f"the web server's addresses could not be found out: {error.reason}"
-            return Learned(NotDelegated(reason, temporary=True, lookup_failed=True))
-        now = self._clock.time()
-        return Learned(
-            read_well_known(response, max_body=policy.max_body),
-            ttl=stated_lifetime(response.headers, now),
-            retry_after=retry_after(response.headers, now),
-        )
-
-    async def _ask_srv(self, question: AskSrv) -> Learned:
-        if len(question.name) > MAX_HOSTNAME:
-            return Learned(NoSrvRecords("no records: the name is too long for DNS"))
-        try:
-            reply = await within(
-                self._policy.dns_timeout, self._srv.lookup_srv(question.name), SrvLookupError
-            )
-        except SrvLookupError as error:
-            return Learned(SrvFailed(error.reason))
-        return Learned(read_srv_reply(reply), ttl=reply.ttl)
-
-    async def _ask_addresses(self, question: AskAddresses) -> Learned:
-        try:
-            reply = await within(
-                self._policy.dns_timeout,
-                self._addresses.lookup_addresses(question.hostname),
-                AddressLookupError,
-            )
-        except AddressLookupError as error:
-            return Learned(AddressesFailed(error.reason))
-        kept = interleaved(reply.addresses)[:MAX_KEPT]
-        return Learned(Addresses(kept, reply.canonical_name), ttl=reply.ttl)

@@ -15,6 +15,7 @@ from weakref import WeakSet
 from attrs import define, evolve
 
 from matrix_resolve.answering import Answering, Found
+from matrix_resolve.asking import Asking
 from matrix_resolve.core.addresses import AddressPolicy
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.procedure import Decision
@@ -65,8 +66,8 @@ class Resolver:
         srv: SrvLookup,
         addresses: AddressLookup,
         cache: AnswerCache,
-        policy: Policy = Policy(),  # noqa: B008, frozen
-        address_policy: AddressPolicy = AddressPolicy(),  # noqa: B008, frozen
+        policy: Policy = Policy(),
+        address_policy: AddressPolicy = AddressPolicy(),
         hooks: Iterable[ResolverHook] = (),
         clock: Clock = time,
         rng: random.Random | None = None,
@@ -76,10 +77,11 @@ class Resolver:
         self._rng = random.Random() if rng is None else rng
         self._clock = clock
         self._now = clock.time
+        asking = Asking(
+            well_known=well_known, srv=srv, addresses=addresses, policy=policy, clock=clock
+        )
         self._answering = Answering(
-            well_known=well_known,
-            srv=srv,
-            addresses=addresses,
+            asking=asking,
             cache=cache,
             policy=policy,
             hooks=Hooks(hooks),

@@ -17,6 +17,7 @@ LAYERS = (
     ("core",),
     ("interfaces",),
     ("hooks", "tls", "generations", "deadlines", "backends"),
+    ("asking",),
     ("answering",),
     ("driving", "endpoints"),
     ("resolver",),
