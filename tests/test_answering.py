@@ -258,11 +258,14 @@ async def test_max_body_holds_for_any_fetcher(
 async def test_bugs_reach_the_callers(
     resolver: Resolver, well_known: FakeWellKnown, error: Exception
 ) -> None:
-    """What is not the documented error comes through to all who wait, and is not remembered."""
+    """What is not the documented error comes to all who wait, to nobody else, and is forgotten."""
+    contexts: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: contexts.append(context))
     well_known.answers["a.example"] = error
     tasks = [resolver.resolve("a.example") for _ in range(3)]
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert results == [error] * 3
+    assert contexts == []
     well_known.answers["a.example"] = {"m.server": "b.example:1"}
     assert (await resolver.resolve("a.example")).host_header == "b.example:1"
 

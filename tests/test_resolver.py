@@ -522,3 +522,19 @@ async def test_closing_between_two_questions(world: World) -> None:
     with pytest.raises(RuntimeError, match="closed"):
         await waiting
     assert world.srv.asked == []
+
+
+async def test_closing_at_any_step(world: World) -> None:
+    """Wherever a resolve is when its resolver is closed, nothing is kept that could be given."""
+    outcomes = set()
+    for steps in range(40):
+        resolver = world.resolver(cache=MemoryCache(clock=world.clock))
+        waiting = asyncio.ensure_future(resolver.resolve("a.example"))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await resolver.aclose()
+        (result,) = await asyncio.gather(waiting, return_exceptions=True)
+        outcomes.add(type(result))
+        with pytest.raises(RuntimeError, match="closed"):
+            await resolver.resolve("a.example")
+    assert outcomes == {Resolution, RuntimeError}

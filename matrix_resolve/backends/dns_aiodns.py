@@ -20,6 +20,7 @@ from matrix_resolve.interfaces import AddressReply, SrvRecord, SrvReply
 _FLAGS: Final = pycares.ARES_FLAG_NOSEARCH | pycares.ARES_FLAG_NOALIASES | pycares.ARES_FLAG_EDNS
 # ARES_AI_NOSORT, which pycares does not export: sorting opens a socket for each address.
 _NO_SORT: Final = 1 << 7
+# A datagram may be lost, and its answer too; all tries share the time of one question.
 _TRIES: Final = 3
 _NODATA, _NOT_FOUND = 1, 4  # ARES_ENODATA, ARES_ENOTFOUND
 

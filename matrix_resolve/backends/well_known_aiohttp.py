@@ -99,7 +99,7 @@ class AiohttpWellKnownFetcher:
         self._closed = True
         for fetch in self._under_way:
             if not fetch.expired():
-                fetch.reschedule(0)
+                fetch.reschedule(0)  # a moment long past: it times out now
         if self._session is not None:
             await self._session.close()
 

@@ -23,7 +23,7 @@ from matrix_resolve.testing import (
 
 _LOOP = "/.well-known/matrix/server"
 # The silent server keeps us waiting for this long (seconds); the demo need not wait for ten.
-_TIMEOUT = 1.0
+_TIMEOUT = 3.0
 # With so many columns a terminal has room for what each server is.
 _WIDE = 120
 

@@ -28,6 +28,15 @@ from matrix_resolve.policy import Policy
 
 _VERSION = 1
 
+_TIMES = ("asked_at", "fresh_until", "keep_until", "good_until", "stale_until")
+# The last second that `datetime` can hold.
+_LATEST = 253402300799
+_KINDS: dict[type[Question], tuple[type[Answer], ...]] = {
+    AskWellKnown: (Delegated, NotDelegated),
+    AskSrv: (SrvRecords, NoSrvRecords, ServiceNotOffered, SrvFailed),
+    AskAddresses: (Addresses, AddressesFailed),
+}
+
 
 @frozen
 class Given:
@@ -105,15 +114,6 @@ class CacheEntry:
             raise CacheError(f"not a cache entry: {error}", temporary=False) from error
 
 
-# The last second that `datetime` can hold.
-_LATEST = 253402300799
-_KINDS: dict[type[Question], tuple[type[Answer], ...]] = {
-    AskWellKnown: (Delegated, NotDelegated),
-    AskSrv: (SrvRecords, NoSrvRecords, ServiceNotOffered, SrvFailed),
-    AskAddresses: (Addresses, AddressesFailed),
-}
-
-
 def is_entry_for(question: Question, entry: object) -> bool:
     """Return whether `entry` is one, holds answers to `question`, and times that can be."""
     if not isinstance(entry, CacheEntry):
@@ -124,9 +124,6 @@ def is_entry_for(question: Question, entry: object) -> bool:
         and (entry.good is None or isinstance(entry.good, kinds))
         and all(0 <= getattr(entry, name) <= _LATEST for name in _TIMES)
     )
-
-
-_TIMES = ("asked_at", "fresh_until", "keep_until", "good_until", "stale_until")
 
 
 def _from_dict(data: Any) -> CacheEntry:

@@ -4,15 +4,18 @@ import asyncio
 import io
 import json
 import re
+import ssl
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import trustme
 from rich.console import Console
 
 from matrix_resolve import MatrixResolveError, Policy
 from matrix_resolve.cli import main
+from matrix_resolve.cli.arguments import parse
 from matrix_resolve.cli.telling import Outcome, look_up, story_tree
 from matrix_resolve.testing import DnsFault, LoopbackFederation, Redirect
 
@@ -190,17 +193,28 @@ def test_wrong_usage(
     assert complaint in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("nameserver", ["::1", "[::1]", "[::1]:53", "127.0.0.1", "127.0.0.1:53"])
-async def test_nameservers(nameserver: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("::1", "[::1]:53"),
+        ("[::1]", "[::1]:53"),
+        ("[::1]:5353", "[::1]:5353"),
+        ("127.0.0.1", "127.0.0.1:53"),
+        ("127.0.0.1:5353", "127.0.0.1:5353"),
+    ],
+)
+def test_nameservers(given: str, taken: str) -> None:
     """Name servers are taken in every spelling."""
-    assert await asyncio.to_thread(main, ["--nameserver", nameserver, "192.0.2.1"]) == 0
+    assert parse(["--nameserver", given, "a.example"]).nameserver == [taken]
 
 
-async def test_certificate_authorities(command: Command, tmp_path: Path) -> None:
-    """--ca takes a PEM file, which is trusted as well."""
-    (tmp_path / "ca.pem").write_bytes(command.federation.ca_pem)
-    status, _, _ = await command("--ca", str(tmp_path / "ca.pem"), "127.0.0.1")
-    assert status == 0
+def test_certificate_authorities(tmp_path: Path) -> None:
+    """--ca takes a PEM file, whose authorities are trusted beside the system's."""
+    authority = trustme.CA().cert_pem
+    authority.write_to_path(tmp_path / "ca.pem")
+    arguments = parse(["--ca", str(tmp_path / "ca.pem"), "a.example"])
+    trusted = arguments.ssl_context.get_ca_certs(binary_form=True)
+    assert ssl.PEM_cert_to_DER_cert(authority.bytes().decode()) in trusted
 
 
 async def _printed_tree(federation: LoopbackFederation, name: str, **console: object) -> str:
