@@ -1,95 +1,39 @@
-"""One question -> one answer: from the cache while it is fresh, otherwise asked, once for all.
-
-A question under way is a flight. Whoever wants its answer joins it; when the last one has left it
-is cancelled, and nobody's leaving disturbs the others.
-"""
+"""One question -> one answer: fresh, refreshed ahead, stale meanwhile, backed off, or asked."""
 
 import asyncio
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from attrs import frozen
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import Final
 
 from matrix_resolve.asking import Asking
-from matrix_resolve.core.entries import CacheEntry, Given, is_entry_for, remember
-from matrix_resolve.core.questions import AskAddresses, AskWellKnown, Question
-from matrix_resolve.deadlines import within
-from matrix_resolve.errors import CacheError
-from matrix_resolve.generations import Generations
-from matrix_resolve.hooks import CacheFailed, Hooks, QuestionAnswered, QuestionAsked, TaskFailed
-from matrix_resolve.interfaces import AnswerCache, Clock
+from matrix_resolve.core.entries import CacheEntry, Given, remember
+from matrix_resolve.core.lifetimes import Learned
+from matrix_resolve.core.questions import Answer, AskWellKnown, NotDelegated, Question
+from matrix_resolve.flights import Flight, Flights, Found
+from matrix_resolve.forgetting import Forgetting
+from matrix_resolve.hooks import (
+    Hooks,
+    QuestionAborted,
+    QuestionAnswered,
+    QuestionAsked,
+    Refreshed,
+)
+from matrix_resolve.interfaces import AnswerCache, Clock, InvalidationFeed
+from matrix_resolve.listening import Listening
 from matrix_resolve.policy import Policy
+from matrix_resolve.remembering import Remembering
 
-_CLOSED = "the resolver was closed"
-# A cache that takes longer (seconds) costs more than it saves; no answer waits for it.
-_CACHE_TIMEOUT = 1.0
-# How long (seconds) closing waits for plug-ins that do not end when they are cancelled.
-_CLOSING = 2.0
-
-
-@frozen
-class Found:
-    """The answer to a question, and how it was found (`duration` in seconds).
-
-    Until `ask_again_at` (Unix seconds) asking again would find the same.
-    """
-
-    given: Given
-    ask_again_at: float
-    from_cache: bool
-    duration: float
-
-
-class Flight:
-    """A question under way, and how many want its answer.
-
-    Until one of them needs it, it asks only if nothing is remembered.
-    """
-
-    def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
-        self.task: asyncio.Task[Found]
-        self.wanted_by = 0
-        self.needed = asyncio.Event()
-        self.taken = False  # has anyone been told how it ended?
-        self._asking: asyncio.Future[bool] = loop.create_future()
-        self._landing: asyncio.Future[None] = loop.create_future()
-        self._closed = False
-
-    def asks(self, asking: bool) -> None:
-        """Tell those who wait for it whether anything must be asked."""
-        if not self._asking.done():
-            self._asking.set_result(asking)
-
-    def lands(self, *, closed: bool = False) -> None:
-        """Tell those who wait that it has ended, or that the resolver is closed."""
-        self._closed = self._closed or closed
-        self.asks(False)
-        if not self._landing.done():
-            self._landing.set_result(None)
-
-    # Below, wait() instead of await: who is cancelled while waiting must not cancel the future.
-
-    async def is_asking(self) -> bool:
-        """Wait until it is clear whether anything must be asked, and return that."""
-        await asyncio.wait((self._asking,))
-        return self._asking.result()
-
-    async def landed(self) -> Found:
-        """Wait for the answer. Being cancelled here leaves the flight to the others."""
-        self.needed.set()
-        await asyncio.wait((self._landing,))
-        if self._closed:
-            raise RuntimeError(_CLOSED)
-        self.taken = True
-        if self.task.cancelled():
-            raise RuntimeError("a plug-in cancelled itself")
-        return self.task.result()
+# A fetch that all have given up after so long (seconds) is as good as timed out: callers with
+# short time-outs must not defeat the backoff.
+_GIVEN_UP_AFTER: Final = 2.0
 
 
 class Answering:
-    """Answers questions from the cache, and asks what is not there."""
+    """Answers questions from what is remembered, and asks what is not.
+
+    `forgotten` is called when answers that were given before may not be given again.
+    """
 
     def __init__(
         self,
@@ -100,148 +44,200 @@ class Answering:
         hooks: Hooks,
         clock: Clock,
         rng: random.Random,
+        forgotten: Callable[[], None],
     ) -> None:
         self._asking = asking
-        self._cache = cache
         self._policy = policy
         self._hooks = hooks
         self._clock = clock
         self._rng = rng
-        # Addresses never go into `cache`, which other processes may share.
-        self._address_entries = Generations[AskAddresses, CacheEntry](policy.max_resolved)
-        self._flights: dict[Question, Flight] = {}
-        self._tasks: set[asyncio.Task[Found]] = set()
-        self._closed = False
-        self.fetches = 0
-        """Well-known fetches in flight or waiting for a slot."""
+        self._memory = Remembering(cache=cache, policy=policy, hooks=hooks, clock=clock)
+        self._flights = Flights(self._find, hooks)
+        self.forgetting = Forgetting(forgotten)
+        self._listening: Listening | None = None
+        if isinstance(cache, InvalidationFeed):
+            self._listening = Listening(
+                cache, hooks, forget=self._forget_here, distrust=self._distrust
+            )
+
+    @property
+    def fetches(self) -> int:
+        """How many well-known fetches are in flight or waiting for a slot."""
+        return self._flights.fetches
+
+    def start(self) -> None:
+        """Begin to hear what other processes forget, if the cache tells."""
+        if self._listening is not None:
+            self._listening.start()
 
     async def aclose(self) -> None:
         """End all flights, let no other begin, and wait until they have ended."""
-        self._closed = True
-        for flight in self._flights.values():
-            flight.lands(closed=True)
-        for task in self._tasks:
-            task.cancel()
-        if not self._tasks:
-            return
-        _, left = await asyncio.wait(self._tasks, timeout=_CLOSING)
-        for task in left:
-            error = RuntimeError(f"{task.get_name()} did not end when it was cancelled")
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": str(error), "exception": error, "task": task}
-            )
+        await self._flights.aclose()
+        if self._listening is not None:
+            await self._listening.aclose()
 
-    async def _recall(self, question: Question) -> CacheEntry | None:
-        """Return what is remembered about `question`, fresh or not."""
-        if isinstance(question, AskAddresses):
-            return self._address_entries.get(question)
-        try:
-            entry = await within(_CACHE_TIMEOUT, self._cache.get(question), CacheError)
-            if entry is not None and not is_entry_for(question, entry):
-                raise CacheError("what was cached is no answer to the question", temporary=False)
-        except CacheError as error:
-            self._hooks.tell(CacheFailed(question=question, error=error))
-            return None
-        return entry
+    def wanted(self, question: Question, *, ahead: bool = False) -> AbstractContextManager[Flight]:
+        """Want the answer to `question` while in the context: see `Flights.wanted`."""
+        return self._flights.wanted(question, ahead=ahead)
 
-    async def _keep(self, question: Question, entry: CacheEntry) -> None:
-        if isinstance(question, AskAddresses):
-            self._address_entries.put(question, entry)
-            return
-        try:
-            await within(_CACHE_TIMEOUT, self._cache.put(question, entry), CacheError)
-        except CacheError as error:
-            self._hooks.tell(CacheFailed(question=question, error=error))
+    async def answer(self, flight: Flight, stale_at: float) -> Found:
+        """Wait for the answer that a flight brings; raise what a plug-in raised by mistake.
 
-    @contextmanager
-    def flight(self, question: Question, *, ahead: bool = False) -> Iterator[Flight]:
-        """Want the answer to `question` while in this context, joining a flight under way.
-
-        `ahead`: it is not known yet whether the answer will be needed.
+        A good answer that is being refreshed is given at once, and one past its lifetime at the
+        moment `stale_at` of the event loop's time (RFC 8767); the flight then goes on.
         """
-        if self._closed:
-            raise RuntimeError(_CLOSED)
-        flight = self._flights.get(question)
-        if flight is None:
-            flight = self._flights[question] = self._take_off(question)
-        flight.wanted_by += 1
-        if not ahead:
-            flight.needed.set()
-        try:
-            yield flight
-        finally:
-            flight.wanted_by -= 1
-            if not flight.wanted_by:
-                self._abandon(question, flight)
+        started = self._clock.monotonic()
+        flight.needed.set()
+        await flight.is_asking()
+        now = self._clock.time()
+        given = None if flight.previous is None else flight.previous.meanwhile(now)
+        patience = None
+        if given is not None:
+            patience = max(0.0, stale_at - asyncio.get_running_loop().time())
+        found = None
+        if given is None or given.stale:
+            found = await flight.landed(patience)
+        if found is None:
+            assert given is not None  # or there would have been patience without end
+            flight.in_background = True
+            waited = self._clock.monotonic() - started
+            found = Found(given, settled_until=now, from_cache=True, duration=waited)
+        return found
 
-    def _take_off(self, question: Question) -> Flight:
-        flight = Flight()
-        flight.task = asyncio.get_running_loop().create_task(
-            self._find(question, flight), name=f"matrix_resolve {question.key}"
-        )
-        self._tasks.add(flight.task)
-        if isinstance(question, AskWellKnown):
-            self.fetches += 1
+    def peek(self, question: Question) -> Found | None:
+        """Return the answer that memory has for now, fresh or usable though stale."""
+        entry = self._memory.peek(question)
+        if entry is None:
+            return None
+        now = self._clock.time()
+        given = entry.given(now) if entry.is_fresh(now) else entry.meanwhile(now)
+        return None if given is None else self._found(entry, given)
 
-        def ended(task: "asyncio.Task[Found]") -> None:
-            self._tasks.discard(task)
-            if isinstance(question, AskWellKnown):
-                self.fetches -= 1
-            flight.lands()
-            if self._flights.get(question) is flight:
-                del self._flights[question]
-            if not flight.wanted_by:
-                self._report_failure(question, flight)
-
-        flight.task.add_done_callback(ended)
-        return flight
-
-    def _abandon(self, question: Question, flight: Flight) -> None:
-        """End a flight that nobody wants any more."""
-        if flight.task.done():
-            self._report_failure(question, flight)
-            return
-        # Who comes now must not join what is ending.
-        if self._flights.get(question) is flight:
-            del self._flights[question]
-        if not self._closed:  # closing has cancelled it
-            flight.task.cancel()
-
-    def _report_failure(self, question: Question, flight: Flight) -> None:
-        """Tell of an exception that has reached no caller, once."""
-        error = None if flight.task.cancelled() else flight.task.exception()
-        if error is not None and not flight.taken:
-            flight.taken = True
-            self._hooks.tell(TaskFailed(question=question, error=error))
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": f"asking failed unheard: {question}", "exception": error}
-            )
+    def _found(self, entry: CacheEntry, given: Given, duration: float | None = None) -> Found:
+        """Return what was found; without `duration` it was remembered."""
+        settled_until = entry.settled_until(self._policy.refresh_ahead)
+        return Found(given, settled_until, from_cache=duration is None, duration=duration or 0.0)
 
     async def _find(self, question: Question, flight: Flight) -> Found:
-        previous = await self._recall(question)
-        if previous is not None:
-            now = self._clock.time()
-            if previous.is_fresh(now):
-                given = previous.given(now)
-                return Found(given, previous.fresh_until, from_cache=True, duration=0.0)
+        """Do what a flight is for."""
+        await self._flights.predecessor_ended(question)
+        entry = await self._memory.recall(question)
+        if entry is not None:
+            if self._memory.is_settled(entry):
+                return self._found(entry, entry.given(self._clock.time()))
+            flight.previous = entry
             await flight.needed.wait()
-        flight.asks(True)
-        asked_at = self._clock.time()
+        given = None if entry is None else entry.meanwhile(self._clock.time())
+        flight.asks(given is None or given.stale)
         started = self._clock.monotonic()
+        entry = await self._memory.turn(question, entry)
+        if entry is not None and self._memory.is_settled(entry):
+            return self._found(entry, entry.given(self._clock.time()))
+        flight.previous = entry
+        try:
+            entry = await self._ask(question, flight)
+        finally:
+            await self._memory.pass_on(question)
+        given = entry.given(self._clock.time(), just_asked=True)
+        return self._found(entry, given, self._clock.monotonic() - started)
+
+    async def _ask(self, question: Question, flight: Flight) -> CacheEntry:
+        """Ask a plug-in, and remember what it says."""
+        waiting_since = self._clock.monotonic()
+        asked_at = 0.0
+
+        def begun() -> None:
+            nonlocal asked_at
+            asked_at = self._clock.time()
+            flight.begun_at = self._clock.monotonic()
+            if self._hooks:
+                waited = flight.begun_at - waiting_since
+                self._hooks.tell(QuestionAsked(question=question, waited=waited))
+
+        def duration() -> float:
+            return 0.0 if flight.begun_at is None else self._clock.monotonic() - flight.begun_at
+
+        try:
+            learned = await self._asking.ask(question, begun)
+            if flight.is_abandoned or self._flights.closed:
+                # It was told to end: what a plug-in makes of its cancellation is no answer.
+                raise asyncio.CancelledError
+        except BaseException as error:
+            if self._hooks and flight.begun_at is not None:
+                self._hooks.tell(QuestionAborted(question=question, duration=duration()))
+            if isinstance(error, asyncio.CancelledError) and self._given_up(question, flight):
+                late = f"given up after {duration():.1f} s, when nobody waited any longer"
+                learned = Learned(NotDelegated(late, temporary=True))
+                await self._learn(question, flight, learned, asked_at)
+            raise
         if self._hooks:
-            self._hooks.tell(QuestionAsked(question=question))
-        learned = await self._asking.ask(question)
-        if not flight.wanted_by or self._closed:
-            # It was told to end: what a plug-in makes of its cancellation is no answer.
-            raise asyncio.CancelledError
-        duration = self._clock.monotonic() - started
-        if self._hooks:
-            event = QuestionAnswered(question=question, answer=learned.answer, duration=duration)
-            self._hooks.tell(event)
-        now = self._clock.time()
-        entry = remember(
-            previous, learned, asked_at=asked_at, now=now, policy=self._policy, rng=self._rng
+            self._hooks.tell(
+                QuestionAnswered(question=question, answer=learned.answer, duration=duration())
+            )
+        entry = await self._learn(question, flight, learned, asked_at)
+        if self._hooks and flight.in_background:
+            self._hooks.tell(Refreshed(question=question, answer=learned.answer))
+        return entry
+
+    def _given_up(self, question: Question, flight: Flight) -> bool:
+        """Return whether a flight that was cancelled tells something of the server."""
+        return (
+            isinstance(question, AskWellKnown)
+            and not self._flights.closed
+            and flight.is_abandoned
+            and flight.begun_at is not None
+            and self._clock.monotonic() - flight.begun_at >= _GIVEN_UP_AFTER
         )
-        await self._keep(question, entry)
-        given = entry.given(now, just_asked=True)
-        return Found(given, entry.fresh_until, from_cache=False, duration=duration)
+
+    async def _learn(
+        self, question: Question, flight: Flight, learned: Learned, asked_at: float
+    ) -> CacheEntry:
+        """Remember what was learned, unless the question was invalidated meanwhile."""
+        entry = remember(
+            flight.previous,
+            learned,
+            asked_at=asked_at,
+            now=self._clock.time(),
+            policy=self._policy,
+            rng=self._rng,
+        )
+        if not flight.forgotten:
+            await self._memory.keep(question, entry)
+        return entry
+
+    # Forgetting
+
+    async def known(self, question: Question) -> tuple[Answer, ...]:
+        """Return the answers that are remembered, of any age."""
+        entry = await self._memory.recall(question)
+        answers = () if entry is None else (entry.outcome, entry.good)
+        return tuple(answer for answer in answers if answer is not None)
+
+    async def forget(self, questions: Iterable[Question]) -> None:
+        """Forget the answers to `questions`, those under way too, here and where it is shared."""
+        questions = tuple(questions)
+        self._forget_here(*questions)
+        for question in questions:
+            await self._memory.forget(question)
+        self._forget_here(*questions)  # what was read from the cache in between
+
+    async def expire(self, answers: Mapping[Question, Answer | None]) -> None:
+        """Let these answers count as past their lifetimes, here and where they are shared.
+
+        One that has been replaced since is left alone; None stands for whatever there is.
+        """
+        for question, answer in answers.items():
+            entry = await self._memory.recall(question)
+            if entry is not None and answer in (None, entry.outcome, entry.good):
+                await self._memory.keep(question, entry.expired(self._clock.time()))
+        self.forgetting.note(answers)
+
+    def _forget_here(self, *questions: Question) -> None:
+        for question in questions:
+            self._flights.forget(question)
+        self.forgetting.note(questions)
+
+    def _distrust(self) -> None:
+        """Have everything decided anew, from what the cache has then."""
+        self._flights.forget_all()
+        self.forgetting.note_everything()

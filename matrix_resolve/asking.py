@@ -1,6 +1,7 @@
 """One question -> what its source says now: the plug-ins, in their slots and time limits."""
 
 import asyncio
+from collections.abc import Callable
 
 from matrix_resolve.core.addresses import MAX_KEPT, interleaved
 from matrix_resolve.core.lifetimes import Learned, retry_after, stated_lifetime
@@ -20,8 +21,15 @@ from matrix_resolve.core.srv import read_srv_reply
 from matrix_resolve.core.well_known import read_well_known
 from matrix_resolve.deadlines import within
 from matrix_resolve.errors import AddressLookupError, SrvLookupError, WellKnownFetchError
-from matrix_resolve.interfaces import AddressLookup, Clock, SrvLookup, WellKnownFetcher
+from matrix_resolve.interfaces import (
+    AddressLookup,
+    Clock,
+    SrvLookup,
+    WellKnownFetcher,
+    watching,
+)
 from matrix_resolve.policy import Policy
+from matrix_resolve.slots import FetchSlots
 
 
 class Asking:
@@ -41,15 +49,24 @@ class Asking:
         self._addresses = addresses
         self._policy = policy
         self._clock = clock
-        self._fetch_slots = asyncio.Semaphore(policy.max_well_known_fetches)
+        self._fetch_slots = FetchSlots(policy.max_well_known_fetches)
         self._dns_slots = asyncio.Semaphore(policy.max_dns_lookups)
 
-    async def ask(self, question: Question) -> Learned:
-        """Ask a plug-in once there is a slot; its documented error is an answer too."""
+    async def ask(self, question: Question, begun: Callable[[], None]) -> Learned:
+        """Ask a plug-in once there is a slot; its documented error is an answer too.
+
+        `begun` is called when the slot is there, and with it the time of the question begins.
+        """
         if isinstance(question, AskWellKnown):
-            async with self._fetch_slots:
-                return await self._ask_well_known(question)
+            slot = await self._fetch_slots.take()
+            try:
+                begun()
+                with watching(slot.heard):
+                    return await self._ask_well_known(question)
+            finally:
+                slot.end()
         async with self._dns_slots:
+            begun()
             if isinstance(question, AskSrv):
                 return await self._ask_srv(question)
             return await self._ask_addresses(question)

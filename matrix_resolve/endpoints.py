@@ -1,5 +1,6 @@
 """From targets to the IP addresses to dial."""
 
+import asyncio
 from contextlib import ExitStack
 
 from matrix_resolve.answering import Answering
@@ -8,22 +9,27 @@ from matrix_resolve.core.names import IPAddress, parse_ip_literal
 from matrix_resolve.core.questions import Addresses, AddressesFailed, AskAddresses
 from matrix_resolve.core.resolution import Endpoint, Resolution
 from matrix_resolve.errors import AddressLookupError, AddressNotAllowedError
+from matrix_resolve.policy import Policy
 
 
 async def find_endpoints(
-    resolution: Resolution, answering: Answering, address_policy: AddressPolicy, most: int
+    resolution: Resolution,
+    answering: Answering,
+    address_policy: AddressPolicy,
+    policy: Policy,
 ) -> tuple[Endpoint, ...]:
     """Return the endpoints of each target, targets in order, looked up at once.
 
-    At most `most` of each, without those that the policy forbids. Raises `AddressNotAllowedError`
-    and `AddressLookupError` as `Resolver.endpoints` says.
+    At most `max_targets` of each, without those that `address_policy` forbids. Raises
+    `AddressNotAllowedError` and `AddressLookupError` as `Resolver.endpoints` says.
     """
     endpoints: list[Endpoint] = []
     forbidden: list[IPAddress] = []
     failures: list[str] = []
+    stale_at = asyncio.get_running_loop().time() + policy.stale_answer_delay
     with ExitStack() as wanted:
         flights = {
-            target.host: wanted.enter_context(answering.flight(AskAddresses(target.host)))
+            target.host: wanted.enter_context(answering.wanted(AskAddresses(target.host)))
             for target in resolution.targets
             if parse_ip_literal(target.host) is None
         }
@@ -31,7 +37,8 @@ async def find_endpoints(
             literal = parse_ip_literal(target.host)
             addresses: tuple[IPAddress, ...] = () if literal is None else (literal,)
             if target.host in flights:
-                answer = (await flights[target.host].landed()).given.answer
+                found = await answering.answer(flights[target.host], stale_at)
+                answer = found.given.answer
                 if isinstance(answer, Addresses):
                     addresses = answer.addresses
                 elif isinstance(answer, AddressesFailed):
@@ -40,7 +47,7 @@ async def find_endpoints(
             forbidden += (address for address in addresses if address not in allowed)
             endpoints += (
                 Endpoint(address=address, port=target.port, target=target)
-                for address in interleaved(allowed)[:most]
+                for address in interleaved(allowed)[: policy.max_targets]
             )
     if endpoints:
         return tuple(endpoints)

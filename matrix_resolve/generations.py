@@ -1,5 +1,6 @@
 """A bounded map for the hot path."""
 
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 _K = TypeVar("_K")
@@ -7,17 +8,20 @@ _V = TypeVar("_V")
 
 
 class Generations(Generic[_K, _V]):
-    """Keeps at most `most` values, forgetting roughly those that were used least lately.
+    """Keeps values that weigh `most` in all, forgetting roughly those that were used least lately.
 
     What is new or used goes into the young generation. When that holds half of what is allowed it
     becomes the old one, and the former old one is dropped. So a hit in `young` is one read of a
-    dictionary: where that matters, read it there and turn to `get` on a miss.
+    dictionary: where that matters, read it there and turn to `get` on a miss. `weigh` says how
+    much of the bound a value takes up.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, weigh: Callable[[_V], int] = lambda _: 1) -> None:
         self.young: dict[_K, _V] = {}
         self._old: dict[_K, _V] = {}
-        self._half = max(1, most // 2)
+        self._most = most
+        self._weigh = weigh
+        self._young_weight = self._old_weight = 0
 
     def __len__(self) -> int:
         return len(self.young) + len(self._old)
@@ -33,13 +37,34 @@ class Generations(Generic[_K, _V]):
 
     def put(self, key: _K, value: _V) -> None:
         """Keep `value` under `key`."""
-        self._old.pop(key, None)
-        if len(self.young) >= self._half and key not in self.young:
-            self._old = dict(self.young)
-            self.young.clear()
+        self.drop(key)
+        if self._young_weight >= max(1, self._most // 2):
+            self._old, self._old_weight = {}, 0
+            self.cool()
         self.young[key] = value
+        self._young_weight += self._weigh(value)
+
+    def drop(self, key: _K) -> None:
+        """Forget the value of `key`, if there is one."""
+        value = self.young.pop(key, None)
+        if value is not None:
+            self._young_weight -= self._weigh(value)
+            return
+        value = self._old.pop(key, None)
+        if value is not None:
+            self._old_weight -= self._weigh(value)
+
+    def cool(self) -> None:
+        """Empty `young`: each value is met by `get` before it is there again."""
+        if self._old_weight + self._young_weight > self._most:
+            self._old, self._old_weight = {}, 0
+        self._old.update(self.young)
+        self._old_weight += self._young_weight
+        self.young.clear()
+        self._young_weight = 0
 
     def clear(self) -> None:
         """Forget everything."""
         self.young.clear()
         self._old.clear()
+        self._young_weight = self._old_weight = 0

@@ -6,31 +6,93 @@ from typing import Protocol
 
 from attrs import frozen
 
+from matrix_resolve.core.lifetimes import Outcome, outcome_of
+from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.questions import Answer, Question
+from matrix_resolve.core.resolution import Step
 from matrix_resolve.errors import CacheError
 
 
 @frozen(kw_only=True)
+class CacheHit:
+    """A `resolve()` was answered without waiting for any question to be asked."""
+
+    server_name: ServerName
+
+
+@frozen(kw_only=True)
+class StaleServed:
+    """A `resolve()` gave an answer past its lifetime, as asking again has failed or is slow."""
+
+    server_name: ServerName
+
+
+@frozen(kw_only=True)
+class DegradedServed:
+    """A `resolve()` treated an SRV lookup that failed as "no records"."""
+
+    server_name: ServerName
+
+
+@frozen(kw_only=True)
+class LegacySrvUsed:
+    """A `resolve()` was decided by deprecated `_matrix._tcp` records (step 3.4 or 5)."""
+
+    server_name: ServerName
+    step: Step
+
+
+@frozen(kw_only=True)
 class QuestionAsked:
-    """A plug-in is about to be asked."""
+    """A plug-in is about to be asked; `waited` is how many seconds that took to be its turn."""
 
     question: Question
+    waited: float = 0.0
 
 
 @frozen(kw_only=True)
 class QuestionAnswered:
-    """A plug-in has answered, or failed to; `duration` is in seconds, time in a queue included."""
+    """A plug-in has answered, or failed to, `duration` seconds after it was asked."""
 
     question: Question
     answer: Answer
     duration: float
 
+    @property
+    def outcome(self) -> Outcome:
+        """The answer in one word: "found", "none" (a definite no), or "failed"."""
+        return outcome_of(self.answer)
+
+
+@frozen(kw_only=True)
+class QuestionAborted:
+    """A plug-in was asked and did not answer: nobody wanted to know any more, or it has a bug."""
+
+    question: Question
+    duration: float
+
+
+@frozen(kw_only=True)
+class Refreshed:
+    """A question was answered in the background, ahead of need or after a stale answer."""
+
+    question: Question
+    answer: Answer
+
+    @property
+    def outcome(self) -> Outcome:
+        """The answer in one word, as of `QuestionAnswered`."""
+        return outcome_of(self.answer)
+
 
 @frozen(kw_only=True)
 class CacheFailed:
-    """The cache raised; the resolver went on as if nothing had been cached."""
+    """The cache raised; the resolver went on as if nothing had been cached.
 
-    question: Question
+    `question` is None when it was not about one: the word of what others forget was cut off.
+    """
+
+    question: Question | None
     error: CacheError
 
 
@@ -38,11 +100,22 @@ class CacheFailed:
 class TaskFailed:
     """Work that nobody waits for raised what no plug-in may raise: a bug, most likely there."""
 
-    question: Question
+    question: Question | None
     error: BaseException
 
 
-ResolverEvent = QuestionAsked | QuestionAnswered | CacheFailed | TaskFailed
+ResolverEvent = (
+    CacheHit
+    | StaleServed
+    | DegradedServed
+    | LegacySrvUsed
+    | QuestionAsked
+    | QuestionAnswered
+    | QuestionAborted
+    | Refreshed
+    | CacheFailed
+    | TaskFailed
+)
 
 
 class ResolverHook(Protocol):

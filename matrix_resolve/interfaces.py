@@ -1,12 +1,19 @@
 """What a plug-in author needs: four Protocols, and the values that they exchange.
 
+Three more are optional: what a cache may be able to do besides.
+
 A plug-in inherits nothing; it has the one method (a cache three) and returns raw facts, which the
 core parses and judges. Time-outs, slots, caching, coalescing and backoff are the resolver's part.
 Only the documented error means "no answer": any other exception counts as a bug in the plug-in
 and reaches the callers who wait. Methods may be cancelled at any `await`.
 """
 
-from typing import Protocol
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Protocol, runtime_checkable
+
+from attrs import frozen
 
 from matrix_resolve.core.entries import CacheEntry
 from matrix_resolve.core.questions import Question
@@ -19,11 +26,16 @@ __all__ = [
     "CacheEntry",
     "Clock",
     "HttpResponse",
+    "InvalidationFeed",
+    "Lease",
+    "LeasingCache",
+    "PeekableCache",
     "Question",
     "SrvLookup",
     "SrvRecord",
     "SrvReply",
     "WellKnownFetcher",
+    "heard_from_peer",
 ]
 
 
@@ -39,6 +51,28 @@ class WellKnownFetcher(Protocol):
         `AddressLookupError` through when the host's addresses could not be found out.
         """
         ...
+
+
+_heard: ContextVar[Callable[[], None]] = ContextVar("heard", default=lambda: None)
+
+
+def heard_from_peer() -> None:
+    """Tell that something has come in; a `WellKnownFetcher` calls it while it fetches, if it can.
+
+    A fetch that has heard nothing for a second leaves its slot (`Policy.max_well_known_fetches`)
+    to others and goes on without one. Outside a resolver's fetch it does nothing.
+    """
+    _heard.get()()
+
+
+@contextmanager
+def watching(heard: Callable[[], None]) -> Iterator[None]:
+    """Have `heard` called whenever the fetcher hears something; for those who call fetchers."""
+    token = _heard.set(heard)
+    try:
+        yield
+    finally:
+        _heard.reset(token)
 
 
 class SrvLookup(Protocol):
@@ -83,6 +117,58 @@ class AnswerCache(Protocol):
 
     async def delete(self, question: Question, /) -> None:
         """Forget what is kept about `question`, if anything is."""
+        ...
+
+
+# Optional abilities of a cache, which has one by having its methods.
+
+
+@runtime_checkable
+class PeekableCache(Protocol):
+    """A cache that can look into this process's memory without waiting."""
+
+    def peek(self, question: Question, /) -> CacheEntry | None:
+        """Return what memory holds about `question`, None if nothing. MUST NOT do I/O."""
+        ...
+
+
+@runtime_checkable
+class InvalidationFeed(Protocol):
+    """A shared cache that tells what other processes have deleted.
+
+    The resolver listens for as long as it is open, and forgets the same in this process.
+    """
+
+    def invalidations(self) -> AsyncGenerator[str | None, None]:
+        """Yield None once it listens, and then the `key` of each question deleted elsewhere.
+
+        Raises `CacheError` when it is cut off. The resolver then begins anew a second later, and
+        at the next None takes it that word was missed: everything is decided anew.
+        """
+        ...
+
+
+@frozen(kw_only=True)
+class Lease:
+    """Whether one may ask (`held`), and what the shared cache keeps about the question now."""
+
+    held: bool
+    entry: CacheEntry | None = None
+
+
+@runtime_checkable
+class LeasingCache(Protocol):
+    """A shared cache that lets one process ask a question while the others wait for its answer.
+
+    Both methods raise `CacheError` when they can't do what was asked; everybody asks then.
+    """
+
+    async def lease(self, question: Question, seconds: float, /) -> Lease:
+        """Try to become the one who asks, for so many seconds at most. Does not wait."""
+        ...
+
+    async def release(self, question: Question, /) -> None:
+        """Let another one ask; without effect if the lease is not held here any more."""
         ...
 
 

@@ -63,8 +63,6 @@ class Policy:
     """How long answers live, how long to wait, how much to accept. Times are in seconds.
 
     `Policy()` is right for a homeserver. Each field's reason stands under it.
-    `stale_answer_delay` and `refresh_ahead` have no effect yet: nothing is refreshed in the
-    background so far.
     """
 
     well_known_default_ttl: float = field(default=24 * _HOUR, validator=_not_negative)

@@ -1,31 +1,35 @@
 """`Resolver`: drives names through the steps, and keeps what came out."""
 
 import asyncio
-import math
 import os
 import random
 import threading
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 from weakref import WeakSet
 
-from attrs import define, evolve
-
-from matrix_resolve.answering import Answering, Found
+from matrix_resolve.answering import Answering
 from matrix_resolve.asking import Asking
+from matrix_resolve.concluding import Concluding, Kept
 from matrix_resolve.core.addresses import AddressPolicy
-from matrix_resolve.core.names import ServerName
+from matrix_resolve.core.names import ServerName, parse_ip_literal
 from matrix_resolve.core.procedure import Decision
-from matrix_resolve.core.questions import Question, SrvFailed
-from matrix_resolve.core.resolution import Endpoint, Resolution, Target, TrailEntry
-from matrix_resolve.core.srv import in_order
-from matrix_resolve.driving import drive
+from matrix_resolve.core.questions import Answer, AskAddresses, Question
+from matrix_resolve.core.resolution import Endpoint, Resolution, Step
+from matrix_resolve.driving import decide_from_memory, drive, questions_behind
 from matrix_resolve.endpoints import find_endpoints
+from matrix_resolve.flights import Found
 from matrix_resolve.generations import Generations
-from matrix_resolve.hooks import Hooks, ResolverHook
+from matrix_resolve.hooks import (
+    CacheHit,
+    DegradedServed,
+    Hooks,
+    LegacySrvUsed,
+    ResolverHook,
+    StaleServed,
+)
 from matrix_resolve.interfaces import (
     AddressLookup,
     AnswerCache,
@@ -34,19 +38,6 @@ from matrix_resolve.interfaces import (
     WellKnownFetcher,
 )
 from matrix_resolve.policy import Policy
-
-
-@define
-class _Kept:
-    """A resolved name, what its targets are drawn from, and until when (Unix seconds) it stands.
-
-    Until `hot_until` it may be given as it is; that is never so where the order is drawn anew.
-    """
-
-    resolution: Resolution
-    candidates: tuple[Target, ...]
-    until: float
-    hot_until: float
 
 
 class Resolver:
@@ -74,7 +65,10 @@ class Resolver:
     ) -> None:
         self._policy = policy
         self._address_policy = address_policy
-        self._rng = random.Random() if rng is None else rng
+        rng = random.Random() if rng is None else rng
+        self._hooks = Hooks(hooks)
+        self._concluding = Concluding(policy.max_targets, rng)
+        self._resolved = Generations[str, Kept](policy.max_resolved, Kept.weight)
         self._clock = clock
         self._now = clock.time
         asking = Asking(
@@ -84,11 +78,12 @@ class Resolver:
             asking=asking,
             cache=cache,
             policy=policy,
-            hooks=Hooks(hooks),
+            hooks=self._hooks,
             clock=clock,
-            rng=self._rng,
+            rng=rng,
+            forgotten=self._resolved.cool,
         )
-        self._resolved = Generations[str, _Kept](policy.max_resolved)
+        self._reported = Generations[str, float](policy.max_resolved)
         self._own = threading.local()
         self._loop: asyncio.AbstractEventLoop
         self._pid = 0  # until the first use
@@ -129,7 +124,7 @@ class Resolver:
         # `hot`) and from its running at all; asking for the running loop costs a system call on
         # Python 3.11. Closing and forking empty the dictionary.
         try:
-            kept: _Kept = self._own.hot[name]
+            kept: Kept = self._own.hot[name]
         except (KeyError, AttributeError, TypeError):
             pass
         else:
@@ -141,43 +136,93 @@ class Resolver:
         self._check_usable()
         if not isinstance(name, ServerName):
             name = ServerName.parse(name)
-        kept = self._resolved.get(str(name))
-        if kept is None or self._now() >= kept.until:
+        kept = self._kept(name)
+        if kept is not None:
+            resolution, asked = self._concluding.drawn_anew(kept), False
+        else:
+            forgetting = self._answering.forgetting
+            epoch = forgetting.epoch
             kept = self._concluded(name, *await drive(name, self._answering, self._policy))
-            if not self._closed:
+            if not self._closed and not forgetting.touches(kept.questions(), epoch):
                 self._resolved.put(str(name), kept)
-            return kept.resolution
-        return self._drawn_anew(kept)
+            resolution = kept.resolution
+            asked = any(not entry.from_cache for entry in resolution.trail)
+        if self._hooks:
+            _tell_of(resolution, self._hooks, asked=asked)
+        return resolution
 
-    def _drawn_anew(self, kept: _Kept) -> Resolution:
-        if len(kept.candidates) == 1:
-            return kept.resolution
-        return evolve(kept.resolution, targets=self._drawn(kept.candidates))
-
-    def _drawn(self, candidates: tuple[Target, ...]) -> tuple[Target, ...]:
-        return in_order(candidates, self._rng)[: self._policy.max_targets]
+    def _kept(self, name: ServerName) -> Kept | None:
+        """Return what is kept of `name`, as long as nothing that it rests on would be asked."""
+        kept = self._resolved.get(str(name))
+        if kept is None:
+            return None
+        forgetting = self._answering.forgetting
+        if self._now() >= kept.until or forgetting.touches(kept.questions(), kept.epoch):
+            self._resolved.drop(str(name))
+            return None
+        kept.epoch = forgetting.epoch
+        return kept
 
     def _concluded(
         self, name: ServerName, decision: Decision, found: dict[Question, Found]
-    ) -> _Kept:
-        now = self._now()
-        trail = tuple(_trail_entry(question, seen, now) for question, seen in found.items())
-        ends = [seen.given.until for seen in found.values()]
-        candidates = decision.candidates
-        resolution = Resolution(
-            server_name=name,
-            step=decision.step,
-            host_header=decision.host_header,
-            tls_name=decision.tls_name,
-            targets=self._drawn(candidates),
-            delegated_to=decision.delegated_to,
-            expires_at=datetime.fromtimestamp(max(min(ends), now), UTC) if ends else None,
-            stale=any(entry.stale for entry in trail),
-            degraded=any(isinstance(entry.answer, SrvFailed) for entry in trail),
-            trail=trail,
-        )
-        until = min([*ends, *(seen.ask_again_at for seen in found.values())], default=math.inf)
-        return _Kept(resolution, candidates, until, until if len(candidates) == 1 else 0.0)
+    ) -> Kept:
+        epoch = self._answering.forgetting.epoch
+        kept = self._concluding.conclude(name, decision, found, now=self._now(), epoch=epoch)
+        if self._hooks:
+            kept.hot_until = 0.0  # each resolve is told
+        return kept
+
+    def peek(self, name: str | ServerName) -> Resolution | None:
+        """Return where `name` leads if this process's memory knows, without any I/O, else None.
+
+        Gives what is fresh, or usable though `stale`; steps 1 and 2 are always known. A cache of
+        your own takes part if it is a `PeekableCache`; without that, only names that were
+        resolved here are known. Asks nothing and refreshes nothing. Raises
+        `InvalidServerNameError`, and `ServiceNotOfferedError` when that is what is known.
+        """
+        self._check_usable()
+        if not isinstance(name, ServerName):
+            name = ServerName.parse(name)
+        kept = self._kept(name)
+        if kept is not None:
+            return self._concluding.drawn_anew(kept)
+        concluded = decide_from_memory(name, self._answering, self._policy)
+        return None if concluded is None else self._concluded(name, *concluded).resolution
+
+    async def invalidate(self, name: str | ServerName) -> None:
+        """Forget everything that the answer about `name` rests on, addresses included.
+
+        Here, in the cache, and if that is shared, in other processes. What is under way goes to
+        those who wait for it, and is not kept. Other names that rest on the same answers are
+        decided anew too. Raises `InvalidServerNameError`.
+        """
+        self._check_usable()
+        if not isinstance(name, ServerName):
+            name = ServerName.parse(name)
+        questions = await questions_behind(name, self._answering, self._policy)
+        await self._answering.forget(questions)
+
+    async def report_unreachable(self, resolution: Resolution) -> None:
+        """Tell that every target of `resolution` has failed.
+
+        The answers in its trail and the targets' addresses then count as expired, here and in a
+        shared cache: they are asked again when they are next needed, and stay in reserve as stale
+        ones. A failure's wait goes on, and for one name no more than one report in
+        `failure_min_ttl` has effect, so that a dead server can't make a storm.
+        """
+        self._check_usable()
+        name, now = str(resolution.server_name).lower(), self._clock.monotonic()
+        last = self._reported.get(name)
+        if last is not None and now - last < self._policy.failure_min_ttl:
+            return
+        self._reported.put(name, now)
+        answers: dict[Question, Answer | None] = {
+            entry.question: entry.answer for entry in resolution.trail
+        }
+        for target in resolution.targets:
+            if parse_ip_literal(target.host) is None:
+                answers[AskAddresses(target.host)] = None
+        await self._answering.expire(answers)
 
     async def endpoints(self, resolution: Resolution) -> tuple[Endpoint, ...]:
         """Return the IP addresses to dial, in order: those of the first target first.
@@ -188,9 +233,7 @@ class Resolver:
         none.
         """
         self._check_usable()
-        return await find_endpoints(
-            resolution, self._answering, self._address_policy, self._policy.max_targets
-        )
+        return await find_endpoints(resolution, self._answering, self._address_policy, self._policy)
 
     def _check_usable(self) -> None:
         if self._closed:
@@ -203,21 +246,21 @@ class Resolver:
             self._loop, self._pid = loop, os.getpid()
             self._own.hot = self._resolved.young
             _in_use.add(self)
+            self._answering.start()
         elif self._loop is not loop or self._pid != os.getpid():
             raise RuntimeError("a resolver belongs to the event loop and process of its first use")
 
 
-def _trail_entry(question: Question, found: Found, now: float) -> TrailEntry:
-    given = found.given
-    return TrailEntry(
-        question=question,
-        answer=given.answer,
-        from_cache=found.from_cache,
-        duration=found.duration,
-        kept_for=max(given.until - now, 0.0),
-        stale=given.stale,
-        failure=given.failure,
-    )
+def _tell_of(resolution: Resolution, hooks: Hooks, *, asked: bool) -> None:
+    name = resolution.server_name
+    if resolution.trail and not asked:
+        hooks.tell(CacheHit(server_name=name))
+    if resolution.stale:
+        hooks.tell(StaleServed(server_name=name))
+    if resolution.degraded:
+        hooks.tell(DegradedServed(server_name=name))
+    if resolution.step in (Step.LEGACY_SRV, Step.WELL_KNOWN_LEGACY_SRV):
+        hooks.tell(LegacySrvUsed(server_name=name, step=resolution.step))
 
 
 _in_use: WeakSet[Resolver] = WeakSet()

@@ -8,14 +8,19 @@ from matrix_resolve.interfaces import CacheEntry, Clock, Question
 
 
 class MemoryCache:
-    """Keeps the entries used last, at most `max_answers` of them.
+    """Keeps the entries used last, at most `max_answers` of them; a `PeekableCache`.
 
-    Each entry carries its own end, and is dropped when it is met past that: nothing is swept, so
-    many that end at once cost nothing. `clock` is anything with `time()` in Unix seconds.
+    An entry with very many records counts as several, so that hostile answers do not take more
+    memory than others. Each entry carries its own end, and is dropped when it is met past that:
+    nothing is swept, so many that end at once cost nothing. `clock` is anything with `time()` in
+    Unix seconds.
     """
 
     def __init__(self, *, max_answers: int = 300_000, clock: Clock = time) -> None:
-        self._entries: LRUCache[str, CacheEntry] = LRUCache(max_answers)
+        # What weighs more than the whole would be refused.
+        self._entries: LRUCache[str, CacheEntry] = LRUCache(
+            max_answers, getsizeof=lambda entry: min(entry.weight, max_answers)
+        )
         self._clock = clock
 
     def __len__(self) -> int:
@@ -23,6 +28,10 @@ class MemoryCache:
 
     async def get(self, question: Question, /) -> CacheEntry | None:
         """Return what is kept about `question`, None if nothing is."""
+        return self.peek(question)
+
+    def peek(self, question: Question, /) -> CacheEntry | None:
+        """Do the same without waiting for it."""
         entry = self._entries.get(question.key)
         if entry is not None and self._clock.time() >= entry.keep_until:
             del self._entries[question.key]

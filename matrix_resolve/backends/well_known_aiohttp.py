@@ -19,7 +19,7 @@ from matrix_resolve.core.names import IPAddress, ServerName
 from matrix_resolve.core.well_known import next_hop
 from matrix_resolve.deadlines import within
 from matrix_resolve.errors import AddressLookupError, WellKnownFetchError
-from matrix_resolve.interfaces import AddressLookup, HttpResponse
+from matrix_resolve.interfaces import AddressLookup, HttpResponse, heard_from_peer
 from matrix_resolve.tls import default_ssl_context
 
 SocketAddress = tuple[str, int]
@@ -127,6 +127,7 @@ class AiohttpWellKnownFetcher:
                 max_line_size=_MAX_HEADER,
                 max_field_size=_MAX_HEADER,
                 max_headers=_MAX_HEADERS,
+                trace_configs=[_signs_of_life()],
                 read_bufsize=_READ_BUFFER,
             )
         return self._session
@@ -188,6 +189,7 @@ class AiohttpWellKnownFetcher:
             async with session.get(
                 request_url, headers=headers, allow_redirects=False, server_hostname=host
             ) as response:
+                heard_from_peer()
                 hop = next_hop(url, response.status, response.headers.get("Location"))
                 if hop is not None:
                     return hop
@@ -233,6 +235,17 @@ class _Pinned(AbstractResolver):
         """There is nothing to close."""
 
 
+def _signs_of_life() -> aiohttp.TraceConfig:
+    """Return what makes aiohttp tell that a server has answered the TCP and TLS handshakes."""
+
+    async def connected(*_: object) -> None:
+        heard_from_peer()
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_end.append(connected)
+    return trace
+
+
 def _resolve_result(hostname: str, address: str, port: int) -> ResolveResult:
     return ResolveResult(
         hostname=hostname,
@@ -250,6 +263,7 @@ async def _read(content: aiohttp.StreamReader, limit: int) -> bytes:
         chunk = await content.read(limit - len(body))
         if not chunk:
             break
+        heard_from_peer()
         body += chunk
     return bytes(body)
 

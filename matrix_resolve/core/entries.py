@@ -4,7 +4,7 @@ import json
 import random
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from matrix_resolve.core.lifetimes import Learned, is_good, is_temporary, lifetime
 from matrix_resolve.core.questions import (
@@ -28,7 +28,9 @@ from matrix_resolve.policy import Policy
 
 _VERSION = 1
 
-_TIMES = ("asked_at", "fresh_until", "keep_until", "good_until", "stale_until")
+_TIMES = ("asked_at", "fresh_until", "keep_until", "good_asked_at", "good_until", "stale_until")
+# So many records or addresses take about as much memory as the rest of an entry.
+_RECORDS_PER_WEIGHT = 4
 # The last second that `datetime` can hold.
 _LATEST = 253402300799
 _KINDS: dict[type[Question], tuple[type[Answer], ...]] = {
@@ -57,9 +59,10 @@ class CacheEntry:
     """What is known about one question. Times are Unix seconds.
 
     `outcome` is the last outcome, a failure too; it was asked at `asked_at` and stands until
-    `fresh_until`. `good` is the last good answer (the outcome itself unless that is a failure);
-    its lifetime ends at `good_until`, and while asking again fails it may be given until
-    `stale_until`. `failures` counts those in a row. After `keep_until` nothing here is of use.
+    `fresh_until`. `good` is the last good answer (the outcome itself unless that is a failure),
+    asked at `good_asked_at`; its lifetime ends at `good_until`, and while asking again fails it
+    may be given until `stale_until`. `failures` counts those in a row. After `keep_until` nothing
+    here is of use.
     """
 
     outcome: Answer
@@ -68,12 +71,51 @@ class CacheEntry:
     keep_until: float
     failures: int = 0
     good: Answer | None = None
+    good_asked_at: float = 0.0
     good_until: float = 0.0
     stale_until: float = 0.0
+
+    @property
+    def weight(self) -> int:
+        """About how many ordinary entries take as much memory: answers with many records weigh."""
+        answers = (self.outcome,) if self.good is self.outcome else (self.outcome, self.good)
+        records = sum(
+            len(answer.records) if isinstance(answer, SrvRecords) else len(answer.addresses)
+            for answer in answers
+            if isinstance(answer, SrvRecords | Addresses)
+        )
+        return 1 + records // _RECORDS_PER_WEIGHT
 
     def is_fresh(self, now: float) -> bool:
         """Return whether the question need not be asked now."""
         return now < self.fresh_until
+
+    def settled_until(self, refresh_ahead: float) -> float:
+        """Return until when (Unix seconds) nothing is asked.
+
+        A good answer is asked again in the last part, `refresh_ahead`, of its lifetime.
+        """
+        if self.good is not self.outcome:
+            return self.fresh_until
+        return self.fresh_until - refresh_ahead * (self.fresh_until - self.asked_at)
+
+    def meanwhile(self, now: float) -> Given | None:
+        """Return the good answer to give while the question is asked again, None without one."""
+        return None if self.good is None or now >= self.stale_until else self.given(now)
+
+    def expired(self, now: float) -> "CacheEntry":
+        """Return this entry with its answers past their lifetimes; a failure's wait goes on."""
+        fresh_until, stale_until = self.fresh_until, self.stale_until
+        if not is_temporary(self.outcome):
+            fresh_until = min(fresh_until, now)
+            if not is_good(self.outcome):  # a definite refusal leaves no reserve
+                stale_until = min(stale_until, now)
+        return evolve(
+            self,
+            fresh_until=fresh_until,
+            good_until=min(self.good_until, now),
+            stale_until=stale_until,
+        )
 
     def given(self, now: float, *, just_asked: bool = False) -> Given:
         """Return the answer that holds now as long as the question is not asked again.
@@ -177,13 +219,15 @@ def remember(
             fresh_until=fresh_until,
             keep_until=stale_until,
             good=answer,
+            good_asked_at=asked_at,
             good_until=fresh_until,
             stale_until=stale_until,
         )
     failures = 1
-    good, good_until, stale_until = None, 0.0, 0.0
+    good, good_asked_at, good_until, stale_until = None, 0.0, 0.0, 0.0
     if previous is not None:
-        good, good_until, stale_until = previous.good, previous.good_until, previous.stale_until
+        good, good_asked_at = previous.good, previous.good_asked_at
+        good_until, stale_until = previous.good_until, previous.stale_until
         if _same_trouble(previous.outcome, answer):
             failures = previous.failures + 1
         if not is_temporary(answer):
@@ -197,7 +241,35 @@ def remember(
         keep_until=max(fresh_until + policy.failure_max_ttl, stale_until),
         failures=failures,
         good=good,
+        good_asked_at=good_asked_at,
         good_until=good_until,
+        stale_until=stale_until,
+    )
+
+
+def reconciled(kept: CacheEntry | None, new: CacheEntry) -> CacheEntry:
+    """Return what a cache keeps that many write to: of `kept` and `new` the better, or of both.
+
+    Processes ask side by side, so entries may come in any order. Neither a failure nor an answer
+    asked earlier replaces a good answer asked later; and a failure whose asker had not heard of
+    the good answer keeps it in reserve all the same.
+    """
+    if kept is None:
+        return new
+    if new.good is new.outcome:
+        return new if kept.good is None or new.asked_at >= kept.good_asked_at else kept
+    if new.asked_at < max(kept.asked_at, kept.good_asked_at):
+        return kept
+    if kept.good is None or kept.good_asked_at <= new.good_asked_at:
+        return new
+    temporary = is_temporary(new.outcome)
+    stale_until = kept.stale_until if temporary else min(kept.stale_until, kept.good_until)
+    return evolve(
+        new,
+        keep_until=max(new.keep_until, stale_until),
+        good=kept.good,
+        good_asked_at=kept.good_asked_at,
+        good_until=kept.good_until,
         stale_until=stale_until,
     )
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import assert_never
+from typing import Literal, assert_never
 
 from attrs import frozen
 
@@ -62,6 +62,17 @@ def is_temporary(answer: Answer) -> bool:
     if isinstance(answer, NotDelegated):
         return answer.temporary
     return isinstance(answer, SrvFailed | AddressesFailed)
+
+
+Outcome = Literal["found", "none", "failed"]
+
+
+def outcome_of(answer: Answer) -> Outcome:
+    """Return an answer in one word: something was found, or decidedly nothing, or it failed."""
+    if is_temporary(answer):
+        return "failed"
+    nothing = NotDelegated | NoSrvRecords | ServiceNotOffered
+    return "none" if isinstance(answer, nothing) or answer == Addresses(()) else "found"
 
 
 def lifetime(

@@ -62,6 +62,13 @@ class AskAddresses:
 Question = AskWellKnown | AskSrv | AskAddresses
 
 
+def question_of(key: str) -> Question | None:
+    """Return the question whose `key` this is, None if it is nobody's."""
+    kind, _, name = key.partition(":")
+    kinds: dict[str, type[Question]] = {"wk": AskWellKnown, "srv": AskSrv, "addr": AskAddresses}
+    return kinds[kind](name) if kind in kinds and name else None
+
+
 @frozen
 class Delegated:
     """The document names another server; `url` is where it was found in the end."""

@@ -158,6 +158,8 @@ async def test_many_that_end_at_once(clock: FakeClock) -> None:
     class Watched:
         """An entry that notes when its end is looked at."""
 
+        weight = 1
+
         @property
         def keep_until(self) -> float:
             looked_at.append(ends_at)

@@ -87,6 +87,7 @@ def test_good_answer_replaces_everything() -> None:
         keep_until=T + HOUR + DAY,
         failures=0,
         good=GOOD,
+        good_asked_at=T - 1,
         good_until=T + HOUR,
         stale_until=T + HOUR + DAY,
     )
