@@ -334,7 +334,6 @@ async def test_hooks_hear_what_is_asked(parts: dict[str, Any]) -> None:
     told: list[Any] = []
     async with Resolver(**parts, hooks=[told.append]) as resolver:
         await resolver.resolve("a.example")
-        heard = len(told)
         await resolver.resolve("a.example")
     questions = {AskWellKnown("a.example"), AskSrv(FED + "a.example"), AskSrv(OLD + "a.example")}
     asked = [event.question for event in told if isinstance(event, QuestionAsked)]

@@ -223,7 +223,7 @@ async def test_dns_outage_gives_stale_answers(loopback_federation: LoopbackFeder
     """DNS can be taken down under a running resolver, and brought back."""
     loopback_federation.add("x.example", srv=SRV, ttl=100)
     clock = FakeClock()
-    policy = Policy(dns_timeout=0.3, stale_answer_delay=0.1, refresh_ahead=0)
+    policy = Policy(dns_timeout=0.3, refresh_ahead=0)
     async with loopback_federation.resolver(policy=policy, clock=clock) as resolver:
         assert not (await resolver.resolve("x.example")).stale
         loopback_federation.dns_down = True
