@@ -91,18 +91,15 @@ class Answering:
         await flight.is_asking()
         now = self._clock.time()
         given = None if flight.previous is None else flight.previous.meanwhile(now)
-        patience = None
-        if given is not None:
-            patience = max(0.0, stale_at - asyncio.get_running_loop().time())
-        found = None
-        if given is None or given.stale:
-            found = await flight.landed(patience)
-        if found is None:
-            assert given is not None  # or there would have been patience without end
-            flight.in_background = True
-            waited = self._clock.monotonic() - started
-            found = Found(given, settled_until=now, from_cache=True, duration=waited)
-        return found
+        if given is None:
+            return await flight.landed()
+        if given.stale:
+            found = await flight.landed_by(stale_at)
+            if found is not None:
+                return found
+        flight.in_background = True
+        waited = self._clock.monotonic() - started
+        return Found(given, settled_until=now, from_cache=True, duration=waited)
 
     def peek(self, question: Question) -> Found | None:
         """Return the answer that memory has for now, fresh or usable though stale."""

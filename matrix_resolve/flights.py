@@ -77,16 +77,23 @@ class Flight:
         await asyncio.wait((self._asking,))
         return self._asking.result()
 
-    async def landed(self, patience: float | None = None) -> Found | None:
-        """Wait for the answer, so many seconds at most; None when it has not come by then.
+    async def landed(self) -> Found:
+        """Wait for the answer; raise what a plug-in raised by mistake.
 
         Being cancelled here leaves the flight to the others.
         """
         self.needed.set()
-        if patience is None or (patience > 0 and not self._landing.done()):
-            await asyncio.wait((self._landing,), timeout=patience)
-        if not self._landing.done():
-            return None
+        await asyncio.wait((self._landing,))
+        return self._outcome()
+
+    async def landed_by(self, when: float) -> Found | None:
+        """Do the same until a moment of the event loop's time; None if it has not come by then."""
+        self.needed.set()
+        patience = max(0.0, when - asyncio.get_running_loop().time())
+        await asyncio.wait((self._landing,), timeout=patience)
+        return self._outcome() if self._landing.done() else None
+
+    def _outcome(self) -> Found:
         if self._closed:
             raise RuntimeError(_CLOSED)
         self.taken = True

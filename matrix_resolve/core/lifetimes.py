@@ -71,8 +71,11 @@ def outcome_of(answer: Answer) -> Outcome:
     """Return an answer in one word: something was found, or decidedly nothing, or it failed."""
     if is_temporary(answer):
         return "failed"
-    nothing = NotDelegated | NoSrvRecords | ServiceNotOffered
-    return "none" if isinstance(answer, nothing) or answer == Addresses(()) else "found"
+    if isinstance(answer, Addresses):
+        return "found" if answer.addresses else "none"
+    return (
+        "none" if isinstance(answer, NotDelegated | NoSrvRecords | ServiceNotOffered) else "found"
+    )
 
 
 def lifetime(

@@ -9,7 +9,7 @@ from attrs import evolve
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from matrix_resolve.core.entries import CacheEntry, Given, is_entry_for, remember
+from matrix_resolve.core.entries import CacheEntry, Given, is_entry_for, reconciled, remember
 from matrix_resolve.core.lifetimes import Learned, is_good
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.questions import (
@@ -451,3 +451,148 @@ BELONGS = [
 def test_entry_belongs_to_its_question(question: Question, entry: object, belongs: bool) -> None:
     """What a cache gives is believed only if it is an entry that can be one for the question."""
     assert is_entry_for(question, entry) is belongs
+
+
+# Its state now
+
+
+SETTLED = [
+    # the entry, the part of a lifetime that counts as its end, settled so many seconds after T
+    pytest.param(learn(None, GOOD, T + 1, ttl=HOUR), 0.0, 1 + HOUR, id="no refresh ahead"),
+    pytest.param(learn(None, GOOD, T + 1, ttl=HOUR - 1), 0.25, 0.75 * HOUR, id="last quarter"),
+    pytest.param(learn(None, GOOD, T, ttl=0), 0.2, 300 - 0.2 * 301, id="least lifetime"),
+    pytest.param(learn(None, DOWN, T), 0.2, 60, id="a failure waits to the end"),
+    pytest.param(learn(None, REFUSED, T), 0.2, HOUR, id="a refusal too"),
+    pytest.param(learn(learn(None, GOOD, T), DOWN, T + HOUR), 0.2, HOUR + 60, id="failed ahead"),
+]
+
+
+@pytest.mark.parametrize(("entry", "refresh_ahead", "settled"), SETTLED)
+def test_nothing_is_asked_before(entry: CacheEntry, refresh_ahead: float, settled: float) -> None:
+    """A good answer is asked again in the last part of its lifetime; failures have no such part."""
+    assert entry.settled_until(refresh_ahead) == pytest.approx(T + settled)
+
+
+def test_what_is_given_while_it_is_asked_again() -> None:
+    """The good answer, fresh and then stale, to the end of the reserve; without one nothing."""
+    good = learn(None, GOOD, T, ttl=HOUR)
+    assert good.meanwhile(T + HOUR - 1) == Given(GOOD, False, T + HOUR)
+    assert good.meanwhile(T + HOUR) == Given(GOOD, True, T + HOUR)
+    assert good.meanwhile(T + HOUR + DAY) is None
+    failed = learn(good, DOWN, T + HOUR - 1)
+    assert failed.meanwhile(T + HOUR - 1) == Given(GOOD, False, T + HOUR, "status 503")
+    assert failed.meanwhile(T + HOUR + DAY) is None
+    assert learn(None, DOWN, T).meanwhile(T) is None
+    assert learn(None, REFUSED, T).meanwhile(T) is None
+    refused = learn(good, REFUSED, T + HOUR)
+    assert refused.meanwhile(T + HOUR) is None
+
+
+def test_expired_answer_is_asked_again_and_stays_in_reserve() -> None:
+    """Its lifetime ends now, not the reserve."""
+    entry = learn(None, GOOD, T, ttl=HOUR).expired(T + 60)
+    assert not entry.is_fresh(T + 60)
+    assert entry.meanwhile(T + 60) == Given(GOOD, True, T + 60)
+    assert entry.keep_until == T + HOUR + DAY
+    later = T + 2 * HOUR
+    assert entry.expired(later) == entry
+
+
+def test_expired_refusal_is_asked_again_and_brings_nothing_back() -> None:
+    """A refusal that was to be believed for an hour is not, and what it refused stays gone."""
+    entry = learn(learn(None, GOOD, T, ttl=HOUR), REFUSED, T + HOUR - 600).expired(T + HOUR - 590)
+    assert not entry.is_fresh(T + HOUR - 590)
+    assert entry.meanwhile(T + HOUR - 590) is None
+
+
+def test_a_failures_wait_goes_on_when_it_is_expired() -> None:
+    """Backoff holds whoever finds the server dead; only the reserve is past its lifetime."""
+    failed = learn(learn(None, GOOD, T, ttl=HOUR), DOWN, T + HOUR - 600)
+    entry = failed.expired(T + HOUR - 590)
+    assert entry.fresh_until == failed.fresh_until
+    assert entry.given(T + HOUR - 590) == Given(GOOD, True, failed.fresh_until, "status 503")
+
+
+MANY = SrvRecords((SrvRecord(0, 0, 8448, "hs.example.net"),) * 64)
+WEIGHTS = [
+    pytest.param(learn(None, GOOD, T), 1, id="a document"),
+    pytest.param(learn(None, RECORDS, T), 1, id="a record"),
+    pytest.param(learn(None, MANY, T), 17, id="64 records"),
+    pytest.param(learn(learn(None, MANY, T), SRV_FAILED, T + 30), 17, id="64 records in reserve"),
+    pytest.param(learn(None, Addresses((1,) * 400), T), 101, id="400 addresses"),  # type: ignore
+]
+
+
+@pytest.mark.parametrize(("entry", "weight"), WEIGHTS)
+def test_weight(entry: CacheEntry, weight: int) -> None:
+    """An entry with many records weighs as much as several, one without as much as one."""
+    assert entry.weight == weight
+
+
+# Many that write
+
+
+def at(when: float, answer: Answer, previous: CacheEntry | None = None) -> CacheEntry:
+    """What one process has learned that asked so many seconds after T and waited a second."""
+    return learn(previous, answer, T + when + 1)
+
+
+RECONCILED = [
+    # what is kept, what comes, which of the two stays
+    pytest.param(None, at(0, GOOD), "new", id="nothing kept"),
+    pytest.param(at(0, GOOD), at(5, OTHER), "new", id="good answer asked later"),
+    pytest.param(at(5, GOOD), at(0, OTHER), "kept", id="good answer asked earlier"),
+    pytest.param(at(5, GOOD), at(5, OTHER), "new", id="asked at the same moment: the last to come"),
+    pytest.param(at(5, GOOD), at(0, DOWN), "kept", id="failure asked earlier"),
+    pytest.param(at(5, GOOD), at(0, REFUSED), "kept", id="refusal asked earlier"),
+    pytest.param(at(5, DOWN), at(0, GOOD), "new", id="good answer after a failure"),
+    pytest.param(at(5, DOWN, at(0, GOOD)), at(-5, OTHER), "kept", id="older than the reserve"),
+    pytest.param(at(5, DOWN), at(0, DOWN), "kept", id="failure asked before a failure"),
+    pytest.param(at(0, DOWN), at(5, DOWN), "new", id="failure asked after a failure"),
+    pytest.param(
+        at(0, GOOD), at(5, DOWN, at(0, GOOD)), "new", id="failure that knows the good answer"
+    ),
+    pytest.param(at(0, GOOD), at(5, DOWN, at(2, OTHER)), "new", id="failure with a better reserve"),
+]
+
+
+@pytest.mark.parametrize(("kept", "new", "stays"), RECONCILED)
+def test_of_two_entries_one_stays(kept: CacheEntry | None, new: CacheEntry, stays: str) -> None:
+    """Neither a failure nor an answer asked earlier replaces a good answer asked later."""
+    assert reconciled(kept, new) is {"kept": kept, "new": new}[stays]
+
+
+def test_failure_of_one_who_had_not_heard_of_the_good_answer() -> None:
+    """A failure asked later stands, with the other process's good answer in reserve."""
+    entry = reconciled(at(0, GOOD), at(5, DOWN))
+    assert (entry.outcome, entry.good, entry.failures) == (DOWN, GOOD, 1)
+    assert entry.given(T + DAY + 60) == Given(GOOD, True, entry.fresh_until, "status 503")
+    assert entry.keep_until == at(0, GOOD).keep_until
+
+
+def test_refusal_of_one_who_had_not_heard_of_the_good_answer() -> None:
+    """A definite refusal leaves the other process's answer its lifetime, and no reserve."""
+    entry = reconciled(at(0, GOOD), at(5, REFUSED))
+    assert entry.given(T + HOUR).answer == GOOD
+    assert entry.given(entry.good_until).answer == REFUSED
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(-50, 50), st.sampled_from([GOOD, OTHER, DOWN, NO_DNS, REFUSED])),
+        min_size=1,
+        max_size=6,
+        unique_by=lambda asked: asked[0],
+    )
+)
+def test_good_answer_asked_last_is_never_lost(asked: list[tuple[int, Answer]]) -> None:
+    """In whatever order processes write: the good answer that was asked last is there."""
+    kept = None
+    for when, answer in asked:
+        kept = reconciled(kept, at(when, answer))
+    good = [one for one in asked if is_good(one[1])]
+    if good:
+        when, answer = max(good, key=lambda one: one[0])
+        assert (kept.good, kept.good_asked_at) == (answer, T + when)
+    else:
+        assert kept.good is None

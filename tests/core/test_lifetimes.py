@@ -2,7 +2,7 @@
 
 import math
 import random
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 from typing import get_args
 
 import pytest
@@ -15,6 +15,7 @@ from matrix_resolve.core.lifetimes import (
     is_good,
     is_temporary,
     lifetime,
+    outcome_of,
     retry_after,
     stated_lifetime,
 )
@@ -481,3 +482,23 @@ CLAMPED = [
 def test_clamp(value: float, clamped: float) -> None:
     """A value is brought between two others."""
     assert clamp(value, 1, 2) == clamped
+
+
+OUTCOMES = [
+    pytest.param(Delegated(ServerName.parse("a.example"), ""), "found", id="document"),
+    pytest.param(NotDelegated("status 404"), "none", id="refusal"),
+    pytest.param(NotDelegated("status 503", temporary=True), "failed", id="temporary failure"),
+    pytest.param(SrvRecords((SrvRecord(0, 0, 1, "a.example"),)), "found", id="records"),
+    pytest.param(NoSrvRecords("none"), "none", id="no records"),
+    pytest.param(ServiceNotOffered(), "none", id="not offered"),
+    pytest.param(SrvFailed("SERVFAIL"), "failed", id="failed SRV lookup"),
+    pytest.param(Addresses((ip_address("192.0.3.1"),)), "found", id="addresses"),
+    pytest.param(Addresses((), "a.example"), "none", id="no addresses"),
+    pytest.param(AddressesFailed("SERVFAIL"), "failed", id="failed address lookup"),
+]
+
+
+@pytest.mark.parametrize(("answer", "outcome"), OUTCOMES)
+def test_answer_in_one_word(answer: Answer, outcome: str) -> None:
+    """Something was found, or decidedly nothing, or asking failed."""
+    assert outcome_of(answer) == outcome

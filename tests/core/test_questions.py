@@ -2,7 +2,7 @@
 
 import pytest
 
-from matrix_resolve.core.questions import AskAddresses, AskSrv, AskWellKnown, Question
+from matrix_resolve.core.questions import AskAddresses, AskSrv, AskWellKnown, Question, question_of
 
 QUESTIONS = [
     # question, the same in another spelling, key, text
@@ -37,6 +37,18 @@ def test_question_ignores_case(question: Question, spelled: Question, key: str, 
     assert hash(question) == hash(spelled)
     assert question.key == spelled.key == key
     assert str(question) == str(spelled) == text
+
+
+@pytest.mark.parametrize("question", [row.values[0] for row in QUESTIONS])
+def test_question_of_a_key(question: Question) -> None:
+    """A key leads back to its question."""
+    assert question_of(question.key) == question
+
+
+@pytest.mark.parametrize("key", ["", "wk", "wk:", "mx:example.org", "example.org", ":example.org"])
+def test_key_of_no_question(key: str) -> None:
+    """What is no key is nobody's."""
+    assert question_of(key) is None
 
 
 def test_questions_of_different_kinds_differ() -> None:
