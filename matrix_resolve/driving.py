@@ -110,19 +110,18 @@ class _Drive:
 
     async def _find(self, question: Question) -> Found:
         """Find the answer, and start what may be asked next where that saves time."""
-        legacy_srv = self._policy.legacy_srv
-        following = upcoming(self._name, self._answers, question, legacy_srv=legacy_srv)
-        if isinstance(question, AskWellKnown):
-            head_start = self._policy.srv_head_start and self._answering.fetches < _HEAD_START_BELOW
-            self._want(question)
-            if head_start and await self._flights[question].is_asking():
-                for later in following:
-                    self._want(later, ahead=True)
-        else:
-            # Both service names are always asked at once, so that one time-out covers both.
-            for service in following:
-                self._want(service)
-        return await self._answering.answer(self._flights[question], self._stale_at)
+        policy, answering = self._policy, self._answering
+        following = upcoming(self._name, self._answers, question, legacy_srv=policy.legacy_srv)
+        well_known = isinstance(question, AskWellKnown)
+        # Both service names are asked at once, so that one time-out covers both.
+        at_once = not well_known or (
+            policy.srv_head_start and answering.fetches < _HEAD_START_BELOW
+        )
+        self._want(question)
+        if at_once and await self._flights[question].is_asking():
+            for later in following:
+                self._want(later, ahead=well_known)
+        return await answering.answer(self._flights[question], self._stale_at)
 
     def _want(self, question: Question, *, ahead: bool = False) -> None:
         """Join the flight for a question, as one who needs the answer or who may."""

@@ -1,0 +1,68 @@
+"""Fake plug-ins with a clock, and resolvers made of them, for the tests of many modules."""
+
+import asyncio
+import random
+from typing import Any
+
+from matrix_resolve import MemoryCache, Policy, Resolver
+from matrix_resolve.testing import FakeAddresses, FakeClock, FakeSrv, FakeWellKnown
+
+MINUTE = 60.0
+HOUR = 3600.0
+DAY = 24 * HOUR
+FED, OLD = "_matrix-fed._tcp.", "_matrix._tcp."
+
+
+class World:
+    """Fake plug-ins that know nothing yet, a clock that stands still, and a cache."""
+
+    def __init__(self) -> None:
+        self.well_known = FakeWellKnown()
+        self.srv = FakeSrv()
+        self.addresses = FakeAddresses()
+        self.clock = FakeClock()
+        self.cache: Any = MemoryCache(clock=self.clock)
+        self.told: list[Any] = []
+
+    def resolver(self, **settings: Any) -> Resolver:
+        """Return a resolver over these parts; `settings` win."""
+        parts: dict[str, Any] = {
+            "well_known": self.well_known,
+            "srv": self.srv,
+            "addresses": self.addresses,
+            "cache": self.cache,
+            "clock": self.clock,
+            "rng": random.Random(7),
+            "policy": Policy(jitter=0, stale_answer_delay=0.02),
+        }
+        return Resolver(**(parts | settings))
+
+    @property
+    def asked(self) -> int:
+        """How many questions the plug-ins have seen."""
+        return sum(len(f.asked) for f in (self.well_known, self.srv, self.addresses))
+
+
+class Gate:
+    """An answer that comes when it is let through, and how many are waiting for it."""
+
+    def __init__(self, answer: Any = None) -> None:
+        self.answer = answer
+        self.opened = asyncio.Event()
+        self.waiting = 0
+        self.most = 0
+
+    async def __call__(self, _: str) -> Any:
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+        try:
+            await self.opened.wait()
+        finally:
+            self.waiting -= 1
+        return self.answer
+
+
+async def settled() -> None:
+    """Let what can go on without waiting for time go on to its end."""
+    for _ in range(50):
+        await asyncio.sleep(0)
