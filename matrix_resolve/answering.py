@@ -125,7 +125,8 @@ class Answering:
             flight.previous = entry
             await flight.needed.wait()
         given = None if entry is None else entry.meanwhile(self._clock.time())
-        flight.asks(given is None or given.stale)
+        flight.in_background = given is not None and not given.stale  # ahead of need
+        flight.asks(not flight.in_background)
         started = self._clock.monotonic()
         entry = await self._memory.turn(question, entry)
         if entry is not None and self._memory.is_settled(entry):

@@ -66,3 +66,10 @@ async def settled() -> None:
     """Let what can go on without waiting for time go on to its end."""
     for _ in range(50):
         await asyncio.sleep(0)
+
+
+async def all_landed(resolver: Resolver) -> None:
+    """Wait until nothing is under way in the background."""
+    flights = resolver._answering._flights._in_the_air
+    if flights:
+        await asyncio.wait([flight.task for flight in flights])
