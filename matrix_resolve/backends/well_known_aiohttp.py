@@ -1,17 +1,14 @@
 """The default well-known fetcher, by aiohttp."""
 
 import asyncio
-import socket
 import ssl
-from collections.abc import Mapping
-from contextvars import ContextVar
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from matrix_resolve.core.addresses import AddressPolicy, interleaved
@@ -20,9 +17,8 @@ from matrix_resolve.core.well_known import next_hop
 from matrix_resolve.deadlines import within
 from matrix_resolve.errors import AddressLookupError, WellKnownFetchError
 from matrix_resolve.interfaces import AddressLookup, HttpResponse, heard_from_peer
+from matrix_resolve.pinning import PinnedResolver, SocketAddress, pin
 from matrix_resolve.tls import default_ssl_context
-
-SocketAddress = tuple[str, int]
 
 _HTTPS_PORT: Final = 443
 # Enough for what real servers send, and a bound on what a hostile one can.
@@ -31,9 +27,6 @@ _MAX_HEADERS: Final = 64
 _READ_BUFFER: Final = 16 * 1024
 # Of an error message, which quotes what a stranger sent, and is kept in the cache.
 _MAX_REASON: Final = 200
-
-# The addresses that the request of this task may dial: looked up and checked before it begins.
-_pinned: ContextVar[list[ResolveResult]] = ContextVar("pinned")
 
 
 class AiohttpWellKnownFetcher:
@@ -108,7 +101,7 @@ class AiohttpWellKnownFetcher:
             raise RuntimeError("the fetcher is closed")
         if self._session is None:
             connector = aiohttp.TCPConnector(
-                resolver=_Pinned(),
+                resolver=PinnedResolver(),
                 use_dns_cache=False,
                 ssl=self._ssl_context or default_ssl_context(),
                 force_close=True,  # a host is seldom asked twice within a day
@@ -178,8 +171,7 @@ class AiohttpWellKnownFetcher:
         host, port = authority.canonical_host.lower(), authority.port or _HTTPS_PORT
         addresses = await self._allowed_addresses(authority, host)
         mapped = self._connect_to.get((host, port))
-        dial = [(str(ip), port) for ip in addresses] if mapped is None else [mapped]
-        _pinned.set([_resolve_result(host, ip, to_port) for ip, to_port in dial])
+        _pin([(str(ip), port) for ip in addresses] if mapped is None else [mapped])
         request_url, headers = URL(url, encoded=True), {}
         if authority.is_ip_literal and mapped is not None:
             # aiohttp dials a literal as it stands in the URL, without asking its resolver.
@@ -223,16 +215,13 @@ class AiohttpWellKnownFetcher:
         return allowed
 
 
-class _Pinned(AbstractResolver):
-    """Gives aiohttp the addresses that were looked up and checked for the request."""
+def _pin(addresses: Sequence[SocketAddress]) -> None:
+    """Have the request of this task dial what was looked up and checked before it begins."""
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        return _pinned.get()
+    async def found() -> Sequence[SocketAddress]:
+        return addresses
 
-    async def close(self) -> None:
-        """There is nothing to close."""
+    pin(found)
 
 
 def _signs_of_life() -> aiohttp.TraceConfig:
@@ -244,17 +233,6 @@ def _signs_of_life() -> aiohttp.TraceConfig:
     trace = aiohttp.TraceConfig()
     trace.on_connection_create_end.append(connected)
     return trace
-
-
-def _resolve_result(hostname: str, address: str, port: int) -> ResolveResult:
-    return ResolveResult(
-        hostname=hostname,
-        host=address,
-        port=port,
-        family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-        proto=0,
-        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-    )
 
 
 async def _read(content: aiohttp.StreamReader, limit: int) -> bytes:

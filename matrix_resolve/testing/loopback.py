@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matrix_resolve.backends.dns_aiodns import AiodnsLookup
     from matrix_resolve.backends.well_known_aiohttp import AiohttpWellKnownFetcher
     from matrix_resolve.core.addresses import AddressPolicy
+    from matrix_resolve.federation import FederationClient
     from matrix_resolve.hooks import ResolverHook
     from matrix_resolve.policy import Policy
     from matrix_resolve.resolver import Resolver
@@ -97,3 +98,16 @@ class LoopbackFederation(LoopbackServers):
             ssl_context=self.client_ssl_context(),
             connect_to=self.connect_to,
         )
+
+    def client(
+        self, resolver: "Resolver", **settings: Any
+    ) -> "AbstractAsyncContextManager[FederationClient]":
+        """Open a `FederationClient` that reaches these servers.
+
+        `settings` are the arguments of `open_federation_client()`, and win.
+        """
+        from matrix_resolve.federation import open_federation_client
+
+        settings.setdefault("ssl_context", self.client_ssl_context())
+        settings.setdefault("connect_to", self.connect_to)
+        return open_federation_client(resolver, **settings)
