@@ -27,26 +27,64 @@ from matrix_resolve.errors import (
     SrvLookupError,
     WellKnownFetchError,
 )
-from matrix_resolve.hooks import ResolverHook
+from matrix_resolve.hooks import (
+    CacheFailed,
+    CacheHit,
+    DegradedServed,
+    LegacySrvUsed,
+    QuestionAborted,
+    QuestionAnswered,
+    QuestionAsked,
+    Refreshed,
+    ResolverEvent,
+    ResolverHook,
+    StaleServed,
+    TaskFailed,
+)
+from matrix_resolve.hooks_logging import LoggingHook
 from matrix_resolve.interfaces import (
     AddressLookup,
     AnswerCache,
     Clock,
+    InvalidationFeed,
+    Lease,
+    LeasingCache,
+    PeekableCache,
     SrvLookup,
     WellKnownFetcher,
+    heard_from_peer,
 )
 from matrix_resolve.policy import Policy
 from matrix_resolve.resolver import Resolver
+from matrix_resolve.serving import (
+    WellKnownDocument,
+    client_well_known_document,
+    well_known_document,
+    well_known_routes,
+)
 
 if TYPE_CHECKING:
     from matrix_resolve.backends.cache_cachetools import MemoryCache
+    from matrix_resolve.backends.cache_redis import RedisCache
+    from matrix_resolve.backends.cache_tiered import TieredCache
     from matrix_resolve.backends.dns_aiodns import AiodnsLookup
+    from matrix_resolve.backends.dns_dnspython import DnspythonLookup
     from matrix_resolve.backends.well_known_aiohttp import AiohttpWellKnownFetcher
+    from matrix_resolve.federation import FederationClient, open_federation_client
+    from matrix_resolve.hooks_prometheus import PrometheusHook
+    from matrix_resolve.reaching import Attempt
 
 _LAZY = {
     "AiodnsLookup": "matrix_resolve.backends.dns_aiodns",
     "AiohttpWellKnownFetcher": "matrix_resolve.backends.well_known_aiohttp",
+    "Attempt": "matrix_resolve.reaching",
+    "DnspythonLookup": "matrix_resolve.backends.dns_dnspython",
+    "FederationClient": "matrix_resolve.federation",
     "MemoryCache": "matrix_resolve.backends.cache_cachetools",
+    "PrometheusHook": "matrix_resolve.hooks_prometheus",
+    "RedisCache": "matrix_resolve.backends.cache_redis",
+    "TieredCache": "matrix_resolve.backends.cache_tiered",
+    "open_federation_client": "matrix_resolve.federation",
 }
 
 __all__ = [
@@ -62,20 +100,39 @@ __all__ = [
     "AskAddresses",
     "AskSrv",
     "AskWellKnown",
+    "Attempt",
     "BackendError",
     "CacheEntry",
     "CacheError",
+    "CacheFailed",
+    "CacheHit",
     "Clock",
     "ConnectError",
+    "DegradedServed",
+    "DnspythonLookup",
     "Endpoint",
+    "FederationClient",
     "HttpResponse",
     "InvalidServerNameError",
+    "InvalidationFeed",
+    "Lease",
+    "LeasingCache",
+    "LegacySrvUsed",
+    "LoggingHook",
     "MatrixResolveError",
     "MemoryCache",
+    "PeekableCache",
     "Policy",
+    "PrometheusHook",
     "Question",
+    "QuestionAborted",
+    "QuestionAnswered",
+    "QuestionAsked",
+    "RedisCache",
+    "Refreshed",
     "Resolution",
     "Resolver",
+    "ResolverEvent",
     "ResolverHook",
     "ServerName",
     "ServiceNotOfferedError",
@@ -83,14 +140,23 @@ __all__ = [
     "SrvLookupError",
     "SrvRecord",
     "SrvReply",
+    "StaleServed",
     "Step",
     "Target",
+    "TaskFailed",
+    "TieredCache",
     "TrailEntry",
+    "WellKnownDocument",
     "WellKnownFetchError",
     "WellKnownFetcher",
+    "client_well_known_document",
+    "heard_from_peer",
     "next_hop",
+    "open_federation_client",
     "open_resolver",
     "resolve_server_name",
+    "well_known_document",
+    "well_known_routes",
 ]
 
 

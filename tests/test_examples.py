@@ -3,21 +3,34 @@
 import asyncio
 import importlib.util
 import json
+import math
+import re
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import aiohttp
+import httpx2
 import pytest
-from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
 from matrix_resolve import AskWellKnown, CacheError, Question
 from matrix_resolve.core.questions import Answer
 from matrix_resolve.core.srv import read_srv_reply
 from matrix_resolve.core.well_known import read_well_known
-from matrix_resolve.testing import LoopbackFederation
+from matrix_resolve.testing import (
+    Certificate,
+    CutShort,
+    Endless,
+    LoopbackFederation,
+    Raw,
+    Reply,
+    Request,
+    Slow,
+)
+from matrix_resolve.testing.declarations import WELL_KNOWN
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TESTED = {
@@ -25,7 +38,9 @@ TESTED = {
     "custom_fetcher",
     "custom_srv",
     "drive_the_core",
+    "federation_bot",
     "homeserver",
+    "own_http_stack",
     "resolve",
 }
 
@@ -71,23 +86,335 @@ async def test_resolve(
     ]
 
 
-async def test_homeserver(federation: LoopbackFederation) -> None:
-    """`homeserver.py` answers over HTTP with one resolver for all requests."""
-    runner = web.AppRunner(example("homeserver").make_app(federation.resolver))
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}/resolve/"
-        async with aiohttp.ClientSession() as client:
-            for _ in range(2):
-                async with client.get(url + "example.org") as response:
-                    assert (await response.json())["host_header"] == "matrix.example.org:443"
-            async with client.get(url + "1.2.3") as response:
-                assert response.status == 400
-    finally:
-        await runner.cleanup()
-    assert len(federation.requests) == 1
+async def test_homeserver(federation: LoopbackFederation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`homeserver.py` finds and asks others with one resolver and client for all requests."""
+    federation.add("none.example", srv=[(".", 0)])
+    federation.add("dead.example", ports=())
+    federation.add("page.example", serves=b"<html>")
+    federation.add("deep.example", serves=b"[" * 60_000)
+    federation.add("endless.example", serves=Endless())
+    federation.add("cut.example", serves=CutShort())
+    federation.add("slow.example", serves=Slow(math.inf))
+    module = example("homeserver")
+    app = module.make_app(federation.resolver, federation.client)
+    async with TestClient(TestServer(app)) as client:
+
+        async def get(path: str) -> tuple[int, Any]:
+            async with client.get(path) as response:
+                return response.status, await response.json()
+
+        status, resolution = await get("/resolve/example.org")
+        assert (status, resolution["host_header"]) == (200, "matrix.example.org:443")
+        status, answer = await get("/ask/example.org")
+        assert (status, answer["status"]) == (200, 200)
+        assert answer["says"]["server"] == {"name": "loopback", "version": "1"}
+        assert answer["says"]["host"] == "matrix.example.org:443"
+        assert answer["says"]["sni"] == "matrix.example.org"
+        assert federation.request_counts["example.org", WELL_KNOWN] == 1
+        for path, told in (
+            ("/resolve/1.2.3", (400, "the last label is a number")),
+            ("/ask/1.2.3", (400, "the last label is a number")),
+            ("/resolve/none.example", (502, "the only SRV record")),
+            ("/ask/none.example", (502, "the only SRV record")),
+            ("/ask/dead.example", (502, "dead.example can't be reached")),
+            ("/ask/page.example", (502, "no JSON")),
+            ("/ask/deep.example", (502, "no JSON")),
+            ("/ask/endless.example", (502, "too long")),
+            ("/ask/cut.example", (502, "")),
+        ):
+            status, answer = await get(path)
+            assert (path, status) == (path, told[0])
+            assert told[1] in answer["error"]
+        monkeypatch.setattr(module, "TIMEOUT", 0.2)
+        assert (await get("/ask/slow.example"))[0] == 504
+
+
+async def test_homeserver_can_be_found(federation: LoopbackFederation) -> None:
+    """`homeserver.py` serves documents by which a resolver finds it, and clients too."""
+    module = example("homeserver")
+    app = module.make_app(federation.resolver, federation.client)
+    async with TestClient(TestServer(app)) as client:
+        async with client.get(WELL_KNOWN) as response:
+            federation.add("served.example", well_known=await response.read())
+        async with client.get("/.well-known/matrix/client") as response:
+            assert response.headers["Access-Control-Allow-Origin"] == "*"
+            document = await response.json()
+    assert document == {"m.homeserver": {"base_url": "https://matrix.example.org"}}
+    async with federation.resolver() as resolver:
+        resolution = await resolver.resolve("served.example")
+    assert str(resolution.delegated_to) == module.DELEGATE_TO
+
+
+def bot_answers(software: object, keys: object) -> Callable[[Request], object]:
+    """Return the behaviour of a server that answers the bot's two questions."""
+    return lambda request: software if request.path.endswith("/version") else keys
+
+
+async def run_bot(
+    module: ModuleType,
+    federation: LoopbackFederation,
+    capsys: pytest.CaptureFixture[str],
+    *names: str,
+) -> dict[str, list[str]]:
+    """Let the bot ask, and return the cells of each line by the first; empty ones are left out."""
+    await module.main(names, federation.resolver, federation.client)
+    out, err = capsys.readouterr()
+    assert not err
+    assert all(character == "\n" or character.isprintable() for character in out)
+    lines = [re.split(r"\s{2,}", line.strip()) for line in out.splitlines()]
+    assert [line[0] for line in lines if line[0] in names] == list(names)
+    return {line[0]: line[1:] for line in lines}
+
+
+@pytest.fixture
+def bot(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The bot, in a terminal that is wide enough for every line."""
+    monkeypatch.setenv("COLUMNS", "250")
+    return example("federation_bot")
+
+
+GOOD = {"server": {"name": "Ŝynapse", "version": "1.2 (main)"}}
+KEYS = {"verify_keys": {"ed25519:a": {"key": "x"}, "ed25519:b": {"key": "y"}}}
+
+
+async def test_federation_bot(
+    bot: ModuleType, federation: LoopbackFederation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`federation_bot.py` tells software and keys in the order given, by one connection each."""
+    federation.add("matrix.example.org", serves=bot_answers(GOOD, KEYS))
+    federation.add("other.example", serves=bot_answers(GOOD, KEYS))
+    table = await run_bot(bot, federation, capsys, "other.example", "example.org", "127.0.0.1")
+    assert table["example.org"] == ["3.2", "Ŝynapse 1.2 (main)", "ed25519:a, ed25519:b"]
+    assert table["other.example"] == ["6", "Ŝynapse 1.2 (main)", "ed25519:a, ed25519:b"]
+    assert table["127.0.0.1"] == ["1", "loopback 1", "(not what it should be)"]
+    seen = [
+        (request.host, request.sni, request.path)
+        for request in federation.requests
+        if request.target == ("matrix.example.org", 443)
+    ]
+    assert seen == [
+        ("matrix.example.org:443", "matrix.example.org", "/_matrix/federation/v1/version"),
+        ("matrix.example.org:443", "matrix.example.org", "/_matrix/key/v2/server"),
+    ]
+    assert federation.connections["matrix.example.org", 443] == 1
+
+
+async def test_federation_bot_shows_hostile_text_as_text(
+    bot: ModuleType, loopback_federation: LoopbackFederation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No markup, control character or endless text of a stranger reaches the terminal as such."""
+    hostile = "\x1b[2J[red]evil[/red]\r\n\x9b\u202e" + "x" * 10_000
+    loopback_federation.add(
+        "hostile.example",
+        serves=bot_answers(
+            {"server": {"name": hostile, "version": "1"}}, {"verify_keys": {hostile: {}}}
+        ),
+    )
+    table = await run_bot(bot, loopback_federation, capsys, "hostile.example")
+    shown = ("\ufffd[2J[red]evil[/red]" + "\ufffd" * 4).ljust(bot.MAX_SHOWN - 1, "x") + "…"
+    assert table["hostile.example"] == ["6", shown, shown]
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        ({"serves": bot_answers(GOOD, None)}, ["6", "Ŝynapse 1.2 (main)", "(status 404)"]),
+        ({"serves": bot_answers(Reply(500), KEYS)}, ["6", "(status 500)", "ed25519:a, ed25519:b"]),
+        ({"serves": bot_answers(b"<html>", b"\xff")}, ["6", *["(not what it should be)"] * 2]),
+        (
+            {"serves": bot_answers(b"[" * 60_000, {"verify_keys": ["a"]})},
+            ["6", *["(not what it should be)"] * 2],
+        ),
+        (
+            {"serves": bot_answers({"server": {"name": 1, "version": []}}, {"verify_keys": {}})},
+            ["6", *["(not what it should be)"] * 2],
+        ),
+        ({"serves": Endless()}, ["6", "the answer is too long"]),
+        (
+            {"serves": bot_answers(GOOD, Endless())},
+            ["6", "Ŝynapse 1.2 (main)", "the answer is too long"],
+        ),
+        ({"serves": Slow(math.inf)}, ["6", "timed out"]),
+        ({"serves": CutShort()}, ["6", "Response payload is not completed..."]),
+        ({"serves": Raw(b"SSH-2.0-OpenSSH\r\n")}, ["6", "400, message=..."]),
+        ({"ports": ()}, ["6", "unreachable: [Errno ..."]),
+        ({"addresses": []}, ["6", "unreachable: no addresses exist for bad.example"]),
+        ({"certificate": Certificate.EXPIRED}, ["6", "unreachable: certificate has expired..."]),
+        ({"srv": [(".", 0)]}, ["the only SRV record of ..."]),
+    ],
+)
+async def test_federation_bot_in_trouble(
+    bot: ModuleType,
+    loopback_federation: LoopbackFederation,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    declared: dict[str, Any],
+    told: list[str],
+) -> None:
+    """Whatever one server does is told in its line, and the others go on."""
+    if isinstance(declared.get("serves"), Slow):
+        monkeypatch.setattr(bot, "TIMEOUT", 0.5)
+    loopback_federation.add("bad.example", **declared)
+    table = await run_bot(bot, loopback_federation, capsys, "bad.example", "127.0.0.1", "1.2.3")
+    *exact, last = told
+    assert table["bad.example"][:-1] == exact
+    assert table["bad.example"][-1].startswith(last.removesuffix("..."))
+    assert "127.0.0.1" in table
+    assert table["1.2.3"][0].startswith("no server name: the last label is a number")
+
+
+async def test_federation_bot_asks_many_at_once(
+    bot: ModuleType,
+    loopback_federation: LoopbackFederation,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As many servers as allowed are asked at once, and no more."""
+    monkeypatch.setattr(bot, "AT_ONCE", 2)
+    all_there = asyncio.Barrier(2)
+    under_way: set[tuple[str, int]] = set()
+    most = 0
+
+    async def serve(request: Request) -> object:
+        nonlocal most
+        under_way.add(request.target)
+        most = max(most, len(under_way))
+        await all_there.wait()  # for ever, if the bot asked one after another
+        under_way.remove(request.target)
+        return bot_answers(GOOD, KEYS)(request)
+
+    names = [f"s{number}.example" for number in range(6)]
+    for name in names:
+        loopback_federation.add(name, serves=serve)
+    table = await run_bot(bot, loopback_federation, capsys, *names)
+    assert all(table[name][-1] == "ed25519:a, ed25519:b" for name in names)
+    assert most == 2
+
+
+class ToLoopback(httpx2.AsyncBaseTransport):
+    """Dials the sockets of a federation in the place of addresses, and remembers those."""
+
+    def __init__(self, federation: LoopbackFederation, inner: httpx2.AsyncBaseTransport) -> None:
+        self._federation = federation
+        self._inner = inner
+        self.dialled: list[str] = []
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        self.dialled.append(str(request.url))
+        at = (request.url.host, request.url.port or 443)
+        host, port = self._federation.connect_to[at]
+        request.url = request.url.copy_with(host=host, port=port)
+        return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+async def run_own_stack(
+    federation: LoopbackFederation, capsys: pytest.CaptureFixture[str], *names: str
+) -> tuple[list[str], list[str]]:
+    """Return what was printed, line by line, and the URLs that were dialled."""
+    module = example("own_http_stack")
+    inner = ToLoopback(federation, module.https(federation.client_ssl_context()))
+    await module.main(names, federation.resolver, inner)
+    return capsys.readouterr().out.splitlines(), inner.dialled
+
+
+async def test_own_http_stack(
+    federation: LoopbackFederation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`own_http_stack.py` dials the addresses, with the Host and SNI that belong to the name."""
+    federation.add("own.example", addresses=["192.0.3.1"])
+    path = "/_matrix/federation/v1/version"
+    names = ("example.org", "own.example:443", "[::1]:8451", "1.2.3", "a b", "\n")
+    out, dialled = await run_own_stack(federation, capsys, *names)
+    assert dialled == [
+        f"https://[::1]{path}",
+        f"https://192.0.3.1{path}",
+        f"https://[::1]:8451{path}",
+    ]
+    seen = [(request.host, request.sni) for request in federation.requests if request.path == path]
+    assert seen == [
+        ("matrix.example.org:443", "matrix.example.org"),
+        ("own.example:443", "own.example"),
+        ("[::1]:8451", None),
+    ]
+    assert out[0].startswith('example.org: 200 \'{"server": {"name": "loopback"')
+    assert [": 200 '{" in line for line in out[:3]] == [True] * 3
+    assert "is not a server name" in out[3]
+    assert "is not a server name" in out[4]
+    assert "non-printable" in out[6]
+
+
+async def test_own_http_stack_goes_on(
+    loopback_federation: LoopbackFederation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After an address that refuses and one with a bad certificate comes the next target."""
+    loopback_federation.add("example.org", srv=[("a.example", 8450), ("b.example", 8451)])
+    loopback_federation.add("a.example", addresses=["192.0.3.1", "192.0.3.2"])
+    loopback_federation.add("b.example", addresses=["192.0.3.3"])
+    loopback_federation.add("192.0.3.1", ports=())
+    loopback_federation.add("192.0.3.2", certificate=Certificate.WRONG_NAME)
+    (line,), dialled = await run_own_stack(loopback_federation, capsys, "example.org")
+    assert [url.partition("/_matrix")[0] for url in dialled] == [
+        "https://192.0.3.1:8450",
+        "https://192.0.3.2:8450",
+        "https://192.0.3.3:8451",
+    ]
+    assert line.startswith("example.org: 200 ")
+
+
+async def test_own_http_stack_tells_the_resolver(
+    loopback_federation: LoopbackFederation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """When every target has failed, the next request finds the server anew."""
+    loopback_federation.add("moved.example", delegates_to="gone.example:443")
+    loopback_federation.add("gone.example", addresses=["192.0.3.1"])
+    loopback_federation.add("192.0.3.1", ports=())
+    out, _ = await run_own_stack(loopback_federation, capsys, "moved.example", "moved.example")
+    assert [line.partition(": ")[2].partition(": ")[0] for line in out] == [
+        "moved.example can't be reached"
+    ] * 2
+    assert loopback_federation.request_counts["moved.example", WELL_KNOWN] == 2
+
+
+async def test_own_http_stack_lends_no_connection(
+    loopback_federation: LoopbackFederation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of two names at one address each has to show its own certificate."""
+    loopback_federation.add("good.example", addresses=["192.0.3.1"])
+    loopback_federation.add(
+        "bad.example", addresses=["192.0.3.1"], certificate=Certificate.UNTRUSTED
+    )
+    (good, bad), _ = await run_own_stack(loopback_federation, capsys, "good.example", "bad.example")
+    assert good.startswith("good.example: 200 ")
+    assert bad.startswith("bad.example: bad.example can't be reached: ")
+    assert "certificate" in bad
+
+
+async def test_own_http_stack_common_names(
+    loopback_federation: LoopbackFederation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A certificate that has its name only as the subject's common name is none."""
+    loopback_federation.add("cn.example", certificate=Certificate.COMMON_NAME_ONLY)
+    (line,), _ = await run_own_stack(loopback_federation, capsys, "cn.example")
+    assert "certificate" in line
+
+
+async def test_own_http_stack_takes_no_more_than_it_shows(
+    loopback_federation: LoopbackFederation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An endless answer is cut, and shown without its control characters."""
+    loopback_federation.add("endless.example", addresses=["192.0.3.1"])
+    loopback_federation.add("192.0.3.1", serves=Endless())
+    loopback_federation.add("hostile.example", addresses=["192.0.3.2"])
+    loopback_federation.add("192.0.3.2", serves=b"\x1b[2J\xff")
+    (endless, hostile), _ = await run_own_stack(
+        loopback_federation, capsys, "endless.example", "hostile.example"
+    )
+    assert endless.startswith("endless.example: 200 ")
+    assert len(endless) < 300
+    assert hostile == r"hostile.example: 200 '\x1b[2J\ufffd'"
 
 
 async def test_custom_fetcher(federation: LoopbackFederation) -> None:

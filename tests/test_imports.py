@@ -16,13 +16,16 @@ LAYERS = (
     ("errors", "policy"),
     ("core",),
     ("interfaces",),
-    ("hooks", "tls", "generations", "deadlines", "slots", "backends"),
+    ("hooks", "tls", "generations", "deadlines", "slots", "pinning", "backends"),
+    ("hooks_logging", "hooks_prometheus"),
     ("asking", "flights", "forgetting", "remembering"),
     ("listening", "concluding"),
     ("answering",),
     ("driving", "endpoints"),
     ("resolver",),
-    ("compose",),
+    ("compose", "serving"),
+    ("reaching",),
+    ("federation",),
     ("testing",),
     ("cli",),
 )
@@ -113,7 +116,9 @@ def _loaded_by(code: str) -> set[str]:
 )
 def test_importing_loads_no_backend(module: str) -> None:
     """Importing the package loads none of the libraries that only backends need."""
-    heavy = {"aiohttp", "aiodns", "pycares", "cachetools", "rich", "dns", "trustme", "redis"}
+    heavy = {"aiohttp", "aiodns", "pycares", "cachetools", "rich", "dns", "trustme", "redis"} | {
+        "prometheus_client"
+    }
     assert not heavy & _loaded_by(f"import {module}")
 
 

@@ -4,13 +4,23 @@ import asyncio
 import inspect
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client import CollectorRegistry
 
 import matrix_resolve
-from matrix_resolve import Policy, open_resolver, resolve_server_name
+from matrix_resolve import (
+    DnspythonLookup,
+    MemoryCache,
+    Policy,
+    PrometheusHook,
+    ResolverEvent,
+    open_resolver,
+    resolve_server_name,
+)
 from matrix_resolve.testing import FakeAddresses, FakeSrv, FakeWellKnown, LoopbackFederation
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -63,7 +73,7 @@ async def test_in_a_homeserver(
 ) -> None:
     """The long-lived resolver resolves, tells errors, and gives addresses."""
     monkeypatch.setattr(matrix_resolve, "open_resolver", lambda: open_resolver(**fakes()))
-    main = run(block("python", "except MatrixResolveError"))["main"]
+    main = run(block("python", "endpoints = await"))["main"]
     await main(["example.org", "1.2.3"])
     out = capsys.readouterr().out
     assert "192.0.3.7 port 443\n" in out
@@ -92,6 +102,86 @@ async def test_connecting(
     assert response.startswith(b"HTTP/1.1 200")
     (request,) = [seen for seen in loopback_federation.requests if "federation" in seen.path]
     assert (request.host, request.sni) == ("example.org", "example.org")
+
+
+async def test_sending_requests(
+    loopback_federation: LoopbackFederation,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The federation client asks a delegated server, and tells what can't be reached."""
+    loopback_federation.add("example.org", delegates_to="matrix.example.org:443")
+    loopback_federation.add("dead.example", ports=())
+    monkeypatch.setattr(matrix_resolve, "open_resolver", loopback_federation.resolver)
+    monkeypatch.setattr(matrix_resolve, "open_federation_client", loopback_federation.client)
+    ask_version = run(block("python", "client.request("))["ask_version"]
+    for name in ("example.org", "dead.example"):
+        await ask_version(name)
+    answered, refused = capsys.readouterr().out.splitlines()
+    assert answered.startswith("200 {'server': {'name': 'loopback'")
+    assert refused.startswith("dead.example can't be reached: ")
+
+
+async def test_another_lookup(
+    loopback_federation: LoopbackFederation,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The other DNS plug-in takes the settings that are shown; here it asks a plain server."""
+    loopback_federation.add("example.org", srv=[("a.example.org", 8450)])
+
+    def lookup(nameservers: list[str]) -> DnspythonLookup:
+        DnspythonLookup(nameservers=nameservers)
+        return DnspythonLookup(nameservers=[loopback_federation.nameserver])
+
+    monkeypatch.setattr(matrix_resolve, "DnspythonLookup", lookup)
+    monkeypatch.setattr(matrix_resolve, "open_resolver", loopback_federation.resolver)
+    await run(block("python", "DnspythonLookup"))["main"]("example.org")
+    assert "connect to a.example.org:8450" in capsys.readouterr().out
+
+
+async def test_several_workers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The two levels are put together as shown; another cache stands for the one in Redis."""
+    monkeypatch.setattr(matrix_resolve, "RedisCache", lambda redis: MemoryCache())
+    parts = fakes()
+    monkeypatch.setattr(
+        matrix_resolve, "open_resolver", lambda cache: open_resolver(cache=cache, **parts)
+    )
+    await run(block("python", "TieredCache("))["worker"](["example.org"])
+    assert "connect to matrix.example.org:443" in capsys.readouterr().out
+
+
+async def test_watching_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both hooks are taken together."""
+    monkeypatch.setattr(
+        matrix_resolve, "PrometheusHook", lambda: PrometheusHook(CollectorRegistry())
+    )
+    monkeypatch.setattr(
+        matrix_resolve, "open_resolver", lambda hooks: open_resolver(hooks=hooks, **fakes())
+    )
+    await run(block("python", "LoggingHook()"))["main"]("example.org")
+    assert "connect to matrix.example.org:443" in capsys.readouterr().out
+
+
+async def test_serving_delegation() -> None:
+    """The application serves both files."""
+    app = run(block("python", "well_known_routes("))["app"]
+    async with TestClient(TestServer(app)) as client:
+        server = await client.get("/.well-known/matrix/server")
+        assert await server.json() == {"m.server": "example.org:443"}
+        users = await client.get("/.well-known/matrix/client")
+        assert (await users.json())["m.homeserver"] == {"base_url": "https://matrix.example.org"}
+
+
+def test_every_event_is_named() -> None:
+    """The section on hooks names all events, and the ready hooks."""
+    watching = README.partition("## Watching it")[2].partition("##")[0]
+    for event in get_args(ResolverEvent):
+        assert f"`{event.__name__}`" in watching
 
 
 def test_a_part_of_ones_own(

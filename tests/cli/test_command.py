@@ -8,16 +8,17 @@ import ssl
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 from rich.console import Console
 
 from matrix_resolve import MatrixResolveError, Policy
-from matrix_resolve.cli import main
+from matrix_resolve.cli import demo, main
 from matrix_resolve.cli.arguments import parse
 from matrix_resolve.cli.telling import Outcome, look_up, story_tree
-from matrix_resolve.testing import DnsFault, LoopbackFederation, Redirect
+from matrix_resolve.testing import Certificate, DnsFault, LoopbackFederation, Redirect
 
 
 class Command:
@@ -269,12 +270,91 @@ def test_no_addresses_told() -> None:
 
 
 def test_demo(capsys: pytest.CaptureFixture[str]) -> None:
-    """The demo comes to the right step for every step there is, through real DNS and HTTPS."""
+    """The demo comes to the right step for every step there is, and every server tells so."""
     assert main(["demo"]) == 0
     out = capsys.readouterr().out
     assert "17 of 17 as the specification says" in out
-    steps = {line.split()[2] for line in out.splitlines() if line.split()[:1] == ["ok"]}
-    assert steps >= {"1", "2", "3.1", "3.2", "3.3", "3.4", "3.5", "4", "5", "6"}
+    lines = [line.split() for line in out.splitlines()]
+    told = {line[1]: line[2:] for line in lines if line[:1] == ["ok"]}
+    assert len(told) == 17
+    assert {cells[0] for cells in told.values()} >= {
+        *("1", "2", "3.1", "3.2", "3.3", "3.4", "3.5", "4", "5", "6")
+    }
+    assert " ".join(told["wk-port.test"]).endswith(
+        "::1 127.0.0.1 hs.test:443, hs.test delegates to host, port"
+    )
+    assert " ".join(told["wk-ip.test"]).endswith("[::1]:8451, no SNI delegates to IP literal")
+    assert "certificate has expired" in " ".join(told["tls.test"])
+    assert told["none.test"][:2] == ["not", "offered"]
+    assert re.search(
+        r"^\d+ DNS questions, 13 well-known and 15 federation requests, all on loopback$",
+        out,
+        re.MULTILINE,
+    )
+
+
+async def test_demo_at_every_width() -> None:
+    """From 80 columns on no line is broken and nothing is left out of a cell."""
+    outs = {width: io.StringIO() for width in (80, 100, 120, 140)}
+    consoles = [Console(file=out, width=width) for width, out in outs.items()]
+    assert set(await asyncio.gather(*map(demo.demo, consoles))) == {0}
+    for width, out in outs.items():
+        lines = out.getvalue().splitlines()
+        assert max(map(len, lines)) <= width
+        assert "…" not in out.getvalue()
+        # A title, a head, 17 cases of which one has two targets, two lines of summary.
+        assert len(list(filter(str.strip, lines))) == 1 + 2 + 18 + 2
+    assert ["what it is" in out.getvalue() for out in outs.values()] == [False, False, True, True]
+
+
+EXPIRED = {"certificate": Certificate.EXPIRED}
+
+
+@pytest.mark.parametrize(
+    ("case", "told"),
+    [
+        ({"name": "a.test", "step": "5"}, "a.test 6 a.test:8448"),
+        ({"name": "a.test", "step": None, "answers": False}, "a.test 6 a.test:8448"),
+        ({"name": "a.test", "step": "6", "answers": False}, "a.test, a.test"),
+        ({"name": "a.test", "step": "6", "declared": EXPIRED}, "certificate has expired"),
+        ({"name": "a.test", "step": "6", "declared": {"addresses": []}}, "no addresses exist"),
+        ({"name": "a.test", "step": "6", "declared": {"ports": ()}}, "a.test can't be reached"),
+        ({"name": "a.test", "step": "6", "declared": {"srv": [(".", 0)]}}, "the only SRV record"),
+        ({"name": "a.test", "step": "6", "declared": {"serves": b"<html>"}}, "unexpected mimetype"),
+    ],
+)
+async def test_demo_finds_what_is_wrong(
+    case: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A case that comes to something else than it must is told, and ends in status 1."""
+    good = demo._Case(name="good.test", about="", step="6")
+    monkeypatch.setattr(demo, "_CASES", (good, demo._Case(about="", **case)))
+    out = io.StringIO()
+    assert await demo.demo(Console(file=out, width=300)) == 1
+    lines = [" ".join(line.split()) for line in out.getvalue().splitlines()]
+    assert [line for line in lines if line.startswith("ok good.test 6 ")]
+    assert [line for line in lines if line.startswith("WRONG a.test") and told in line]
+    assert "1 of 2 as the specification says" in lines
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        {"host": "a.test:8448"},
+        {"sni": None},
+        {"sni": "b.test"},
+        {"target": ["a.test", 443]},
+    ],
+)
+async def test_demo_believes_the_server(
+    seen: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that saw anything else than the resolution says makes the case wrong."""
+    serves = {"host": "a.test", "sni": "a.test", "target": ["a.test", 8448]}
+    for behaviour, status in ((serves, 0), (serves | seen, 1)):
+        case = demo._Case(name="a.test", about="", step="6", declared={"serves": behaviour})
+        monkeypatch.setattr(demo, "_CASES", (case,))
+        assert await demo.demo(Console(file=io.StringIO(), width=80)) == status
 
 
 def test_as_a_module() -> None:
