@@ -3,6 +3,8 @@
 import time
 from typing import assert_type
 
+from redis.asyncio import Redis
+
 from matrix_resolve import (
     AddressLookup,
     AddressReply,
@@ -11,13 +13,21 @@ from matrix_resolve import (
     AnswerCache,
     CacheEntry,
     Clock,
+    DnspythonLookup,
     HttpResponse,
+    InvalidationFeed,
+    LeasingCache,
+    LoggingHook,
     MemoryCache,
+    PeekableCache,
+    PrometheusHook,
     Question,
+    RedisCache,
     Resolution,
     ResolverHook,
     SrvLookup,
     SrvReply,
+    TieredCache,
     WellKnownFetcher,
     open_resolver,
     resolve_server_name,
@@ -31,6 +41,23 @@ default_addresses: AddressLookup = default_dns
 default_well_known: WellKnownFetcher = AiohttpWellKnownFetcher(addresses=default_dns)
 default_cache: AnswerCache = MemoryCache()
 default_clock: Clock = time
+
+# The optional ones, and what they can do besides.
+dnspython = DnspythonLookup()
+dnspython_srv: SrvLookup = dnspython
+dnspython_addresses: AddressLookup = dnspython
+default_peekable: PeekableCache = MemoryCache()
+redis_cache = RedisCache(Redis())
+redis_answers: AnswerCache = redis_cache
+redis_feed: InvalidationFeed = redis_cache
+redis_leases: LeasingCache = redis_cache
+tiered_cache = TieredCache(MemoryCache(), redis_cache)
+tiered_answers: AnswerCache = tiered_cache
+tiered_feed: InvalidationFeed = tiered_cache
+tiered_leases: LeasingCache = tiered_cache
+tiered_peekable: PeekableCache = tiered_cache
+logging_hook: ResolverHook = LoggingHook()
+prometheus_hook: ResolverHook = PrometheusHook()
 
 # The fakes.
 fake_well_known: WellKnownFetcher = FakeWellKnown()

@@ -1,0 +1,152 @@
+"""Two caches as one: near in front of shared, memory in front of Redis."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from matrix_resolve.core.entries import CacheEntry, reconciled
+from matrix_resolve.core.questions import question_of
+from matrix_resolve.errors import CacheError
+from matrix_resolve.interfaces import (
+    AnswerCache,
+    Clock,
+    InvalidationFeed,
+    Lease,
+    LeasingCache,
+    PeekableCache,
+    Question,
+)
+
+# Entries that have been looked up again after word may have been missed. Beyond so many it begins
+# afresh, and they are looked up once more.
+_MOST_CONFIRMED = 300_000
+
+
+class TieredCache:
+    """Answers from `near` while that is fresh, else from `shared`; writes to both.
+
+    Any two `AnswerCache`s will do. It is a `PeekableCache` as far as `near` is one, a
+    `LeasingCache` and an `InvalidationFeed` as far as `shared` is. `clock` has `time()` in Unix
+    seconds.
+
+    `near` keeps what `reconciled` makes of what both know. What others delete in `shared` is
+    deleted in `near` when the feed tells. Whenever the feed begins (anew), word may have been
+    missed: what was asked before is read again from `shared`, and what is not there counts as
+    expired. When `shared` fails, `near` alone answers.
+    """
+
+    def __init__(self, near: AnswerCache, shared: AnswerCache, *, clock: Clock = time) -> None:
+        self._near = near
+        self._shared = shared
+        self._peekable = near if isinstance(near, PeekableCache) else None
+        self._leasing = shared if isinstance(shared, LeasingCache) else None
+        self._feed = shared if isinstance(shared, InvalidationFeed) else None
+        self._clock = clock
+        self._doubtful_before = 0.0
+        self._confirmed: set[Question] = set()
+        self._epoch = 0  # a new one whenever something was deleted, or may have been
+
+    async def get(self, question: Question, /) -> CacheEntry | None:
+        """Return what is kept about `question`, None if nothing is.
+
+        Raises `CacheError` if `shared` fails and `near` knows nothing.
+        """
+        kept = await self._near.get(question)
+        now = self._clock.time()
+        if kept is not None and kept.is_fresh(now) and not self._is_doubtful(question, kept):
+            return kept
+        epoch = self._epoch
+        try:
+            found = await self._shared.get(question)
+        except CacheError:
+            if kept is None:
+                raise
+            return kept
+        return await self._merge(question, found, epoch)
+
+    def peek(self, question: Question, /) -> CacheEntry | None:
+        """Return what `near` has in memory; what must be read again is expired."""
+        kept = None if self._peekable is None else self._peekable.peek(question)
+        return self._less_doubt(question, kept)
+
+    async def put(self, question: Question, entry: CacheEntry, /) -> None:
+        """Keep `entry` in both. Raises `CacheError` if `shared` fails; `near` has it then."""
+        kept = self._less_doubt(question, await self._near.get(question))
+        self._confirmed.discard(question)
+        await self._near.put(question, reconciled(kept, entry))
+        await self._shared.put(question, entry)
+
+    async def delete(self, question: Question, /) -> None:
+        """Forget what both keep about `question`."""
+        await self._forget(question)
+        try:
+            await self._shared.delete(question)
+        finally:
+            await self._forget(question)  # what was read from `shared` in between
+
+    async def lease(self, question: Question, seconds: float, /) -> Lease:
+        """Try to become the one who asks; always granted if `shared` does not lease."""
+        if self._leasing is None:
+            return Lease(held=True)
+        epoch = self._epoch
+        lease = await self._leasing.lease(question, seconds)
+        if lease.entry is None:
+            return lease
+        return Lease(held=lease.held, entry=await self._merge(question, lease.entry, epoch))
+
+    async def release(self, question: Question, /) -> None:
+        """Let another one ask."""
+        if self._leasing is not None:
+            await self._leasing.release(question)
+
+    async def invalidations(self) -> AsyncGenerator[str | None, None]:
+        """Yield what the feed of `shared` does, once `near` has forgotten it too.
+
+        Without such a feed it yields nothing, and goes on until it is closed.
+        """
+        if self._feed is None:
+            await asyncio.get_running_loop().create_future()
+            return
+        async with aclosing(self._feed.invalidations()) as keys:
+            async for key in keys:
+                if key is None:
+                    self._epoch += 1
+                    self._doubtful_before = self._clock.time()
+                    self._confirmed.clear()
+                elif (question := question_of(key)) is not None:
+                    await self._forget(question)
+                yield key
+
+    async def _forget(self, question: Question) -> None:
+        self._epoch += 1
+        await self._near.delete(question)
+
+    async def _merge(
+        self, question: Question, found: CacheEntry | None, epoch: int
+    ) -> CacheEntry | None:
+        """Return what `near` and `shared` know together, and keep it in `near`.
+
+        Unless an epoch has begun since `found` was asked for: what was deleted must not come back.
+        """
+        kept = self._less_doubt(question, await self._near.get(question))
+        entry = kept if found is None else reconciled(kept, found)
+        if entry is not None and epoch == self._epoch:
+            if entry.asked_at < self._doubtful_before:
+                self._confirm(question)
+            await self._near.put(question, entry)
+        return entry
+
+    def _confirm(self, question: Question) -> None:
+        if len(self._confirmed) >= _MOST_CONFIRMED:
+            self._confirmed.clear()
+        self._confirmed.add(question)
+
+    def _is_doubtful(self, question: Question, kept: CacheEntry) -> bool:
+        """Return whether `kept` may have been deleted elsewhere without our hearing of it."""
+        return kept.asked_at < self._doubtful_before and question not in self._confirmed
+
+    def _less_doubt(self, question: Question, kept: CacheEntry | None) -> CacheEntry | None:
+        if kept is None or not self._is_doubtful(question, kept):
+            return kept
+        return kept.expired(self._clock.time())

@@ -1,0 +1,585 @@
+"""Two caches as one; and what every `AnswerCache` of ours promises, this one and its parts."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing
+
+import pytest
+import pytest_asyncio
+from attrs import evolve
+from redis.asyncio import Redis
+from servers import RedisServer, running_redis
+
+from matrix_resolve.backends.cache_cachetools import MemoryCache
+from matrix_resolve.backends.cache_redis import RedisCache
+from matrix_resolve.backends.cache_tiered import TieredCache
+from matrix_resolve.core.questions import (
+    Addresses,
+    Answer,
+    AskAddresses,
+    AskSrv,
+    AskWellKnown,
+    NoSrvRecords,
+    NotDelegated,
+    Question,
+    ServiceNotOffered,
+    SrvFailed,
+)
+from matrix_resolve.errors import CacheError
+from matrix_resolve.interfaces import (
+    AnswerCache,
+    CacheEntry,
+    InvalidationFeed,
+    Lease,
+    LeasingCache,
+    PeekableCache,
+)
+from matrix_resolve.testing import FakeClock
+
+EXAMPLE = AskSrv("_matrix-fed._tcp.example.org")
+OTHER = AskSrv("_matrix-fed._tcp.other.example")
+FRESH = 60.0
+KEPT = 3600.0
+LONG = 60.0
+"""Seconds that nothing takes unless it hangs."""
+
+GOOD = ServiceNotOffered()
+BETTER = NoSrvRecords("none now")
+DOWN = SrvFailed("SERVFAIL")
+
+
+def entry(answer: Answer, asked_at: float, reserve: CacheEntry | None = None) -> CacheEntry:
+    """What is kept of `answer`; a failure has the good answer of `reserve` in reserve."""
+    fresh_until, keep_until = asked_at + FRESH, asked_at + KEPT
+    if not isinstance(answer, SrvFailed | NotDelegated):
+        return CacheEntry(
+            outcome=answer,
+            asked_at=asked_at,
+            fresh_until=fresh_until,
+            keep_until=keep_until,
+            good=answer,
+            good_asked_at=asked_at,
+            good_until=fresh_until,
+            stale_until=keep_until,
+        )
+    failed = CacheEntry(
+        outcome=answer, asked_at=asked_at, fresh_until=fresh_until, keep_until=keep_until
+    )
+    if reserve is None:
+        return failed
+    return evolve(
+        failed,
+        good=reserve.good,
+        good_asked_at=reserve.good_asked_at,
+        good_until=reserve.good_until,
+        stale_until=reserve.stale_until,
+    )
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that stands still."""
+    return FakeClock()
+
+
+# What every cache promises
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One Redis for all tests of this module."""
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def client(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
+    """A client of an empty Redis."""
+    server: RedisServer = request.getfixturevalue("server")
+    async with server.client() as client:
+        await client.flushall()
+        yield client
+
+
+CACHES = ["memory", "memory twice", "Redis", "memory and Redis"]
+
+
+@pytest.fixture(params=CACHES)
+def cache(request: pytest.FixtureRequest, clock: FakeClock) -> AnswerCache:
+    """Each of our caches in turn, empty."""
+    if "Redis" not in request.param:
+        memory = MemoryCache(clock=clock)
+        twice = TieredCache(memory, MemoryCache(clock=clock), clock=clock)
+        return memory if request.param == "memory" else twice
+    shared = RedisCache(request.getfixturevalue("client"), clock=clock, timeout=LONG)
+    if request.param == "Redis":
+        return shared
+    return TieredCache(MemoryCache(clock=clock), shared, clock=clock)
+
+
+async def test_unknown_question(cache: AnswerCache) -> None:
+    """About a question that nothing was put for, nothing is kept; deleting it does nothing."""
+    assert await cache.get(EXAMPLE) is None
+    await cache.delete(EXAMPLE)
+    assert await cache.get(EXAMPLE) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        pytest.param(AskWellKnown("example.org"), NotDelegated("status 404"), id="well-known"),
+        pytest.param(EXAMPLE, GOOD, id="SRV"),
+        pytest.param(AskAddresses("example.org"), Addresses(()), id="addresses"),
+    ],
+)
+async def test_put_then_get(
+    cache: AnswerCache, clock: FakeClock, question: Question, answer: Answer
+) -> None:
+    """What was put is given back, for any kind of question."""
+    put = entry(answer, clock.time())
+    await cache.put(question, put)
+    assert await cache.get(question) == put
+
+
+async def test_spellings_share_an_entry(cache: AnswerCache, clock: FakeClock) -> None:
+    """Letter case does not matter: the key does."""
+    put = entry(GOOD, clock.time())
+    await cache.put(AskSrv("_Matrix-Fed._TCP.Example.ORG"), put)
+    assert await cache.get(EXAMPLE) == put
+
+
+async def test_kinds_of_question_are_kept_apart(cache: AnswerCache, clock: FakeClock) -> None:
+    """The same name asked for in two ways has two entries."""
+    document = entry(NotDelegated("status 404"), clock.time())
+    addresses = entry(Addresses(()), clock.time())
+    await cache.put(AskWellKnown("example.org"), document)
+    await cache.put(AskAddresses("example.org"), addresses)
+    assert await cache.get(AskWellKnown("example.org")) == document
+    assert await cache.get(AskAddresses("example.org")) == addresses
+
+
+async def test_later_answer_replaces(cache: AnswerCache, clock: FakeClock) -> None:
+    """A second answer takes the place of the first."""
+    await cache.put(EXAMPLE, entry(GOOD, clock.time()))
+    clock.advance(1)
+    await cache.put(EXAMPLE, entry(BETTER, clock.time()))
+    assert await cache.get(EXAMPLE) == entry(BETTER, clock.time())
+
+
+async def test_delete(cache: AnswerCache, clock: FakeClock) -> None:
+    """What was deleted is gone, and nothing else; what is asked afterwards is kept."""
+    put = entry(GOOD, clock.time())
+    for question in (EXAMPLE, OTHER):
+        await cache.put(question, put)
+    await cache.delete(EXAMPLE)
+    assert await cache.get(EXAMPLE) is None
+    assert await cache.get(OTHER) == put
+    await cache.put(EXAMPLE, put)
+    assert await cache.get(EXAMPLE) == put
+
+
+@pytest.mark.parametrize(
+    ("passed", "is_kept"),
+    [
+        pytest.param(FRESH, True, id="when it stops being fresh"),
+        pytest.param(KEPT - 1, True, id="a second before its end"),
+        pytest.param(KEPT, False, id="at its end"),
+        pytest.param(KEPT + 1e9, False, id="long after"),
+    ],
+)
+async def test_end_of_an_entry(
+    cache: AnswerCache, clock: FakeClock, passed: float, is_kept: bool
+) -> None:
+    """An entry is given until `keep_until` and no longer."""
+    await cache.put(EXAMPLE, entry(GOOD, clock.time()))
+    clock.advance(passed)
+    assert (await cache.get(EXAMPLE) is not None) is is_kept
+
+
+async def test_put_past_the_end(cache: AnswerCache, clock: FakeClock) -> None:
+    """An entry that is put when its end has passed is never given."""
+    late = entry(GOOD, clock.time())
+    clock.advance(KEPT)
+    await cache.put(EXAMPLE, late)
+    assert await cache.get(EXAMPLE) is None
+
+
+# Near and shared
+
+
+class Shared(MemoryCache):
+    """A cache that can be down, that counts what is asked of it, leases, and tells at will."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock=clock)
+        self.down = False
+        self.asked: list[str] = []
+        self.meanwhile: Callable[[], object] | None = None
+        self.held = True
+        self.words: deque[str | None] = deque()
+
+    async def _ask(self, what: str) -> None:
+        self.asked.append(what)
+        if self.down:
+            raise CacheError("down")
+
+    async def get(self, question: Question, /) -> CacheEntry | None:
+        """Count, and let something happen before the reply arrives."""
+        await self._ask("get")
+        found = await super().get(question)
+        await self._wait()
+        return found
+
+    async def put(self, question: Question, entry: CacheEntry, /) -> None:
+        """Count."""
+        await self._ask("put")
+        await super().put(question, entry)
+
+    async def delete(self, question: Question, /) -> None:
+        """Count, and let something happen before it is done."""
+        await self._ask("delete")
+        await self._wait()
+        await super().delete(question)
+
+    async def lease(self, question: Question, seconds: float, /) -> Lease:
+        """Grant it, or not."""
+        await self._ask(f"lease {seconds:g}")
+        found = self.peek(question)
+        await self._wait()
+        return Lease(held=self.held, entry=found)
+
+    async def release(self, question: Question, /) -> None:
+        """Count."""
+        await self._ask("release")
+
+    async def invalidations(self) -> AsyncGenerator[str | None, None]:
+        """Yield the words there are, and be cut off."""
+        while self.words:
+            yield self.words.popleft()
+        raise CacheError("cut off")
+
+    async def _wait(self) -> None:
+        if self.meanwhile is not None:
+            happening, self.meanwhile = self.meanwhile, None
+            happened = happening()
+            if asyncio.iscoroutine(happened):
+                await happened
+
+
+class Plain:
+    """The least cache: no peeking, no leases, no feed."""
+
+    async def get(self, _: Question, /) -> CacheEntry | None:
+        """Know nothing."""
+        return None
+
+    async def put(self, _: Question, __: CacheEntry, /) -> None:
+        """Keep nothing."""
+
+    async def delete(self, _: Question, /) -> None:
+        """Have nothing to delete."""
+
+
+@pytest.fixture
+def near(clock: FakeClock) -> MemoryCache:
+    """What is in this process."""
+    return MemoryCache(clock=clock)
+
+
+@pytest.fixture
+def shared(clock: FakeClock) -> Shared:
+    """What other processes use too."""
+    return Shared(clock)
+
+
+@pytest.fixture
+def tiered(near: MemoryCache, shared: Shared, clock: FakeClock) -> TieredCache:
+    """Both as one."""
+    return TieredCache(near, shared, clock=clock)
+
+
+async def hear(tiered: TieredCache, shared: Shared, *words: str | None) -> list[str | None]:
+    """Let the feed say `words` and be cut off; return what came through."""
+    shared.words.extend(words)
+    heard = []
+    try:
+        async for word in tiered.invalidations():
+            heard.append(word)
+    except CacheError:
+        return heard
+    raise AssertionError("the end of the feed did not come through")
+
+
+def test_abilities(tiered: TieredCache) -> None:
+    """It has all that a cache may be able to do."""
+    assert isinstance(tiered, PeekableCache)
+    assert isinstance(tiered, LeasingCache)
+    assert isinstance(tiered, InvalidationFeed)
+
+
+async def test_near_answers_while_it_is_fresh(
+    tiered: TieredCache, shared: Shared, clock: FakeClock
+) -> None:
+    """`shared` is asked at first, and then not until the entry is no longer fresh."""
+    kept = entry(GOOD, clock.time())
+    await MemoryCache.put(shared, EXAMPLE, kept)
+    for _ in range(3):
+        assert await tiered.get(EXAMPLE) == kept
+    assert shared.asked == ["get"]
+    clock.advance(FRESH)
+    assert await tiered.get(EXAMPLE) == kept
+    assert shared.asked == ["get", "get"]
+
+
+T = FakeClock().time() - FRESH / 2
+OLD, NEW = entry(GOOD, T), entry(BETTER, T + 10)
+MERGED = {
+    "nothing": (None, None, None),
+    "near's": (OLD, None, OLD),
+    "shared's": (None, OLD, OLD),
+    "a later answer": (OLD, NEW, NEW),
+    "an earlier answer": (NEW, OLD, NEW),
+    "a failure": (OLD, entry(DOWN, T + 10), entry(DOWN, T + 10, OLD)),
+    "an answer for a failure": (entry(DOWN, T + 10), NEW, NEW),
+}
+
+
+@pytest.mark.parametrize("by", ["get", "lease"])
+@pytest.mark.parametrize(("mine", "theirs", "both"), MERGED.values(), ids=MERGED)
+async def test_both_are_reconciled(
+    near: MemoryCache,
+    shared: Shared,
+    clock: FakeClock,
+    by: str,
+    mine: CacheEntry | None,
+    theirs: CacheEntry | None,
+    both: CacheEntry | None,
+) -> None:
+    """When `shared` is read, what both know is given and kept near."""
+    clock.advance(FRESH)
+    tiered = TieredCache(near, shared, clock=clock)
+    for cache, kept in ((near, mine), (shared, theirs)):
+        if kept is not None:
+            await MemoryCache.put(cache, EXAMPLE, kept)
+    if by == "get":
+        assert await tiered.get(EXAMPLE) == both
+    else:
+        lease = await tiered.lease(EXAMPLE, 10)
+        assert lease == Lease(held=True, entry=None if theirs is None else both)
+    assert await near.get(EXAMPLE) == tiered.peek(EXAMPLE) == both
+
+
+async def test_put_goes_into_both(
+    tiered: TieredCache, near: MemoryCache, shared: Shared, clock: FakeClock
+) -> None:
+    """Both have what was put, and neither loses a better answer."""
+    await tiered.put(EXAMPLE, NEW)
+    await tiered.put(EXAMPLE, OLD)
+    assert await near.get(EXAMPLE) == NEW
+    assert shared.asked == ["put", "put"]
+    assert shared.peek(EXAMPLE) == OLD  # as it is: to reconcile it is the part of `shared`
+
+
+async def test_shared_is_down(
+    tiered: TieredCache, near: MemoryCache, shared: Shared, clock: FakeClock
+) -> None:
+    """`near` does what it can, and `CacheError` comes out unless that is an answer."""
+    shared.down = True
+    with pytest.raises(CacheError):
+        await tiered.get(EXAMPLE)
+    with pytest.raises(CacheError):
+        await tiered.put(EXAMPLE, OLD)
+    assert await tiered.get(EXAMPLE) == tiered.peek(EXAMPLE) == OLD
+    clock.advance(FRESH)
+    assert await tiered.get(EXAMPLE) == OLD
+    for told in (tiered.lease(EXAMPLE, 10), tiered.release(EXAMPLE), tiered.delete(EXAMPLE)):
+        with pytest.raises(CacheError):
+            await told
+    assert await near.get(EXAMPLE) is None
+
+
+async def test_delete_in_both(tiered: TieredCache, shared: Shared) -> None:
+    """What is deleted is gone from both."""
+    await tiered.put(EXAMPLE, OLD)
+    await tiered.delete(EXAMPLE)
+    assert tiered.peek(EXAMPLE) is None
+    assert shared.peek(EXAMPLE) is None
+
+
+async def test_leases_are_those_of_shared(tiered: TieredCache, shared: Shared) -> None:
+    """Who may ask is for `shared` to say."""
+    assert (await tiered.lease(EXAMPLE, 10)).held
+    shared.held = False
+    assert not (await tiered.lease(EXAMPLE, 10)).held
+    await tiered.release(EXAMPLE)
+    assert shared.asked == ["lease 10", "lease 10", "release"]
+
+
+async def test_least_able_parts(clock: FakeClock) -> None:
+    """Over caches that can do nothing special, everybody may ask and nothing is told."""
+    tiered = TieredCache(Plain(), Plain(), clock=clock)
+    assert tiered.peek(EXAMPLE) is None
+    assert await tiered.lease(EXAMPLE, 10) == Lease(held=True)
+    await tiered.release(EXAMPLE)
+    async with aclosing(tiered.invalidations()) as feed:
+        waiting = asyncio.ensure_future(anext(feed))
+        done, _ = await asyncio.wait([waiting], timeout=0.05)
+        assert not done
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+
+# What others delete
+
+
+async def test_feed_comes_through(tiered: TieredCache, shared: Shared) -> None:
+    """Each word is passed on, and its end too; what it names is gone from memory."""
+    for question in (EXAMPLE, OTHER):
+        await tiered.put(question, NEW)
+    heard = await hear(tiered, shared, None, EXAMPLE.key, "no question", OTHER.key.upper())
+    assert heard == [None, EXAMPLE.key, "no question", OTHER.key.upper()]
+    assert tiered.peek(EXAMPLE) is None
+    assert tiered.peek(OTHER) is not None  # "SRV:" is nobody's
+
+
+async def test_word_may_have_been_missed(
+    tiered: TieredCache, shared: Shared, clock: FakeClock
+) -> None:
+    """When the feed begins anew, what is in memory is looked up once more."""
+    await tiered.put(EXAMPLE, NEW)
+    await hear(tiered, shared, None)
+    shared.asked.clear()
+    for _ in range(3):
+        assert await tiered.get(EXAMPLE) == NEW
+    assert shared.asked == ["get"]
+    clock.advance(1)
+    await hear(tiered, shared, None)
+    assert await tiered.get(EXAMPLE) == NEW
+    assert shared.asked == ["get", "get"]
+
+
+async def test_what_was_asked_since_is_trusted(
+    tiered: TieredCache, shared: Shared, clock: FakeClock
+) -> None:
+    """What is asked from that moment on need not be looked up."""
+    await hear(tiered, shared, None)
+    await tiered.put(EXAMPLE, entry(GOOD, clock.time()))
+    shared.asked.clear()
+    assert await tiered.get(EXAMPLE) == entry(GOOD, clock.time())
+    assert shared.asked == []
+
+
+async def test_deletion_that_was_missed(
+    tiered: TieredCache, near: MemoryCache, shared: Shared, clock: FakeClock
+) -> None:
+    """What `shared` has no longer counts as expired, as soon as word may have been missed."""
+    now = clock.time()
+    await near.put(EXAMPLE, NEW)
+    assert tiered.peek(EXAMPLE) == NEW
+    await hear(tiered, shared, None)
+    assert tiered.peek(EXAMPLE) == NEW.expired(now)
+    clock.advance(1)
+    assert await tiered.get(EXAMPLE) == NEW.expired(now + 1)
+    clock.advance(1)
+    assert await tiered.get(EXAMPLE) == tiered.peek(EXAMPLE) == NEW.expired(now + 1)
+
+
+async def test_doubtful_reserve(
+    tiered: TieredCache, near: MemoryCache, shared: Shared, clock: FakeClock
+) -> None:
+    """An answer that may have been deleted comes back as an expired reserve at most."""
+    await near.put(EXAMPLE, NEW)
+    await hear(tiered, shared, None)
+    failure = entry(DOWN, clock.time())
+    await tiered.put(EXAMPLE, failure)
+    kept = await tiered.get(EXAMPLE)
+    assert kept is not None
+    assert (kept.good, kept.good_until) == (BETTER, clock.time())
+
+
+async def test_late_answer_to_a_question_asked_before(
+    tiered: TieredCache, shared: Shared, clock: FakeClock
+) -> None:
+    """An answer asked before the feed began anew is looked up, though another one was already."""
+    await tiered.put(EXAMPLE, OLD)
+    await hear(tiered, shared, None)
+    await tiered.get(EXAMPLE)
+    await tiered.put(EXAMPLE, NEW)
+    await MemoryCache.delete(shared, EXAMPLE)  # it would not have stored that
+    assert await tiered.get(EXAMPLE) == NEW.expired(clock.time())
+
+
+async def test_doubt_while_shared_is_down(tiered: TieredCache, shared: Shared) -> None:
+    """As long as it can't be looked up, what is in memory is better than nothing."""
+    await tiered.put(EXAMPLE, NEW)
+    await hear(tiered, shared, None)
+    shared.down = True
+    assert await tiered.get(EXAMPLE) == NEW
+    shared.down = False
+    await MemoryCache.delete(shared, EXAMPLE)
+    kept = await tiered.get(EXAMPLE)
+    assert kept is not None
+    assert kept != NEW
+
+
+async def test_bound_on_what_was_looked_up(
+    tiered: TieredCache, shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When too many were looked up, that begins afresh: they are looked up once more."""
+    monkeypatch.setattr("matrix_resolve.backends.cache_tiered._MOST_CONFIRMED", 2)
+    questions = [AskSrv(f"{number}.example") for number in range(3)]
+    for question in questions:
+        await tiered.put(question, NEW)
+    await hear(tiered, shared, None)
+    for question in questions:
+        await tiered.get(question)
+    shared.asked.clear()
+    await tiered.get(questions[2])
+    assert shared.asked == []
+    await tiered.get(questions[0])
+    assert shared.asked == ["get"]
+
+
+@pytest.mark.parametrize("by", ["get", "lease"])
+@pytest.mark.parametrize("meanwhile", ["deleted here", "deleted elsewhere", "feed begins anew"])
+async def test_read_before_it_was_deleted(
+    tiered: TieredCache, near: MemoryCache, shared: Shared, by: str, meanwhile: str
+) -> None:
+    """What was read from `shared` before a deletion is not kept after it."""
+    happening = {
+        "deleted here": lambda: tiered.delete(EXAMPLE),
+        "deleted elsewhere": lambda: hear(tiered, shared, EXAMPLE.key),
+        "feed begins anew": lambda: hear(tiered, shared, None),
+    }
+    await MemoryCache.put(shared, EXAMPLE, NEW)
+    shared.meanwhile = happening[meanwhile]
+    if by == "get":
+        assert await tiered.get(EXAMPLE) == NEW
+    else:
+        assert (await tiered.lease(EXAMPLE, 10)).entry == NEW
+    assert await near.get(EXAMPLE) is None
+
+
+async def test_read_while_it_is_being_deleted(
+    tiered: TieredCache, near: MemoryCache, shared: Shared
+) -> None:
+    """What is read from `shared` while a deletion is on its way does not stay either."""
+    await tiered.put(EXAMPLE, NEW)
+
+    async def read() -> None:
+        assert await near.get(EXAMPLE) is None
+        assert await tiered.get(EXAMPLE) == NEW
+
+    shared.meanwhile = read
+    await tiered.delete(EXAMPLE)
+    assert await near.get(EXAMPLE) is None
+    assert await tiered.get(EXAMPLE) is None
+
+
+async def test_system_time_by_default(near: MemoryCache, shared: Shared) -> None:
+    """Without a clock, entries are fresh by the system's."""
+    tiered = TieredCache(near, shared)
+    await tiered.put(EXAMPLE, entry(GOOD, 4e9))
+    await tiered.get(EXAMPLE)
+    assert shared.asked == ["put"]
