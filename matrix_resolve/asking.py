@@ -29,7 +29,7 @@ from matrix_resolve.interfaces import (
     watching,
 )
 from matrix_resolve.policy import Policy
-from matrix_resolve.slots import FetchSlots
+from matrix_resolve.slots import FetchSlot, FetchSlots
 
 
 class Asking:
@@ -61,8 +61,7 @@ class Asking:
             slot = await self._fetch_slots.take()
             try:
                 begun()
-                with watching(slot.heard):
-                    return await self._ask_well_known(question)
+                return await self._ask_well_known(question, slot)
             finally:
                 slot.end()
         async with self._dns_slots:
@@ -71,14 +70,15 @@ class Asking:
                 return await self._ask_srv(question)
             return await self._ask_addresses(question)
 
-    async def _ask_well_known(self, question: AskWellKnown) -> Learned:
+    async def _ask_well_known(self, question: AskWellKnown, slot: FetchSlot) -> Learned:
         policy = self._policy
         try:
-            response = await within(
-                policy.well_known_timeout,
-                self._well_known.fetch(question.hostname),
-                WellKnownFetchError,
-            )
+            with watching(slot.heard):
+                response = await within(
+                    policy.well_known_timeout,
+                    self._well_known.fetch(question.hostname),
+                    WellKnownFetchError,
+                )
         except WellKnownFetchError as error:
             return Learned(NotDelegated(error.reason, temporary=error.temporary))
         except AddressLookupError as error:
