@@ -15,7 +15,7 @@ from matrix_resolve.core.srv import in_order
 from matrix_resolve.flights import Found
 
 # So many targets take about as much memory as the rest of a resolved name.
-_TARGETS_PER_WEIGHT = 8
+_TARGETS_PER_WEIGHT = 4
 
 
 @define

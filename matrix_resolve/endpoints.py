@@ -43,8 +43,9 @@ async def find_endpoints(
                     addresses = answer.addresses
                 elif isinstance(answer, AddressesFailed):
                     failures.append(f"{target.host}: {answer.reason}")
-            allowed = tuple(filter(address_policy.allows, addresses))
-            forbidden += (address for address in addresses if address not in allowed)
+            allowed: list[IPAddress] = []
+            for address in addresses:
+                (allowed if address_policy.allows(address) else forbidden).append(address)
             endpoints += (
                 Endpoint(address=address, port=target.port, target=target)
                 for address in interleaved(allowed)[: policy.max_targets]

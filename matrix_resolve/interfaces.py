@@ -59,8 +59,9 @@ _heard: ContextVar[Callable[[], None]] = ContextVar("heard", default=lambda: Non
 def heard_from_peer() -> None:
     """Tell that something has come in; a `WellKnownFetcher` calls it while it fetches, if it can.
 
-    A fetch that has heard nothing for a second leaves its slot (`Policy.max_well_known_fetches`)
-    to others and goes on without one. Outside a resolver's fetch it does nothing.
+    A fetch that has heard nothing for a second, or is not done after two, leaves its slot
+    (`Policy.max_well_known_fetches`) to others and goes on without one. Outside a resolver's fetch
+    it does nothing.
     """
     _heard.get()()
 

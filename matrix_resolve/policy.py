@@ -123,7 +123,11 @@ class Policy:
     """One DNS question, retries included."""
 
     max_well_known_fetches: int = field(default=100, validator=_at_least_one)
-    """Fetches at once: a join of thousands of servers must not exhaust the descriptors."""
+    """Fetches at once: a join of thousands of servers must not exhaust the descriptors.
+
+    One that has heard nothing for a second, or is not done after two, leaves its slot to others and
+    goes on; at most 400 do so.
+    """
     max_dns_lookups: int = field(default=200, validator=_at_least_one)
     """DNS questions at once: recursive resolvers drop what comes faster."""
 

@@ -5,12 +5,14 @@ from typing import Final
 
 # Who has heard nothing for so long (seconds) is most likely waiting for a time-out.
 _SILENCE: Final = 1.0
+# Who is not done after so long (seconds) is as good as dead to others: it may be dripping.
+_LONGEST: Final = 2.0
 # Fetches that may go on without a slot: four rounds of slots, and a bound on descriptors.
 _MOST_WITHOUT: Final = 400
 
 
 class FetchSlots:
-    """So many fetches at once, and beside them those that have heard nothing for a while."""
+    """So many fetches at once, and beside them those that hear nothing or take too long."""
 
     def __init__(self, most: int) -> None:
         self._free = asyncio.Semaphore(most)
@@ -23,13 +25,17 @@ class FetchSlots:
 
 
 class FetchSlot:
-    """A slot of one fetch, which leaves it early when it hears nothing from the other side."""
+    """A slot of one fetch, which leaves it when it hears nothing from the other side for a while.
+
+    One that hears a little now and then leaves it after a while longer.
+    """
 
     def __init__(self, slots: FetchSlots) -> None:
         self._slots = slots
         self._loop = asyncio.get_running_loop()
         self._left = False
         self.heard()
+        self._longest_until = self._heard_at + _LONGEST
         self._look_at(self._heard_at + _SILENCE)
 
     def heard(self) -> None:
@@ -49,10 +55,11 @@ class FetchSlot:
 
     def _look(self) -> None:
         now = self._loop.time()
-        if now < self._heard_at + _SILENCE:
-            self._look_at(self._heard_at + _SILENCE)
+        leaves_at = min(self._heard_at + _SILENCE, self._longest_until)
+        if now < leaves_at:
+            self._look_at(leaves_at)
         elif self._slots._without >= _MOST_WITHOUT:
-            self._look_at(now + _SILENCE)
+            self._look_at(now + _SILENCE / 4)
         else:
             self._left = True
             self._slots._without += 1

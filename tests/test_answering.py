@@ -183,6 +183,12 @@ async def test_no_head_start_under_load(
     gate.opened.set()
     await asyncio.gather(*tasks)
     assert len(srv.asked) == 20
+    gate = well_known.answers["later.example"] = Gate({"m.server": "b.example:1"})
+    later = asyncio.create_task(resolver.resolve("later.example"))
+    await _settled()
+    assert FED + "later.example" in srv.asked  # those that have ended count no more
+    gate.opened.set()
+    await later
 
 
 async def test_head_start_can_be_off(parts: dict[str, Any], srv: FakeSrv) -> None:

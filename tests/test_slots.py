@@ -13,6 +13,7 @@ from matrix_resolve.slots import FetchSlots
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "_SILENCE", 0.02)
+    monkeypatch.setattr(slots, "_LONGEST", 60)
 
 
 async def test_so_many_at_once() -> None:
@@ -54,6 +55,20 @@ async def test_silence_counts_from_the_last_sign_of_life() -> None:
     assert not waiting.done()
     (await asyncio.wait_for(waiting, 5)).end()
     slot.end()
+
+
+async def test_dripping_fetch_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fetch that hears a little now and then leaves its slot all the same, after a while."""
+    monkeypatch.setattr(slots, "_LONGEST", 0.05)
+    free = FetchSlots(1)
+    dripping = await free.take()
+    waiting = asyncio.create_task(free.take())
+    async with asyncio.timeout(5):
+        while not waiting.done():
+            dripping.heard()
+            await asyncio.sleep(0.005)
+    (await waiting).end()
+    dripping.end()
 
 
 async def test_so_many_go_on_without(monkeypatch: pytest.MonkeyPatch) -> None:

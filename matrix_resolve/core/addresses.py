@@ -1,7 +1,8 @@
 """Which IP addresses may be dialled, and in which order."""
 
+from bisect import bisect_right
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, collapse_addresses, ip_network
 from itertools import zip_longest
 from typing import Self
 
@@ -55,8 +56,29 @@ DEFAULT_BLOCK: tuple[IPNetwork, ...] = _networks(
     )
 )
 
+
+class _Spans:
+    """Networks as sorted ranges of numbers: a host may have thousands of addresses to judge."""
+
+    def __init__(self, networks: Iterable[IPNetwork]) -> None:
+        networks = tuple(networks)
+        merged: list[IPNetwork] = [
+            *collapse_addresses(n for n in networks if isinstance(n, IPv4Network)),
+            *collapse_addresses(n for n in networks if isinstance(n, IPv6Network)),
+        ]
+        self._starts: dict[int, list[int]] = {4: [], 6: []}
+        self._ends: dict[int, list[int]] = {4: [], 6: []}
+        for network in merged:
+            self._starts[network.version].append(int(network.network_address))
+            self._ends[network.version].append(int(network.broadcast_address))
+
+    def __contains__(self, address: IPAddress) -> bool:
+        place = bisect_right(self._starts[address.version], int(address))
+        return bool(place) and int(address) <= self._ends[address.version][place - 1]
+
+
 # IPv6 that stands for one IPv4 address: mapped (RFC 4291) and translated by NAT64 (RFC 6052).
-_EMBEDDING = _networks(("::ffff:0:0/96", "64:ff9b::/96"))
+_EMBEDDING = _Spans(_networks(("::ffff:0:0/96", "64:ff9b::/96")))
 
 
 @frozen
@@ -70,6 +92,16 @@ class AddressPolicy:
 
     allow: tuple[IPNetwork, ...] = field(default=(), converter=_networks)
     block: tuple[IPNetwork, ...] = field(default=DEFAULT_BLOCK, converter=_networks)
+    _allowed: _Spans = field(init=False, eq=False, repr=False)
+    _blocked: _Spans = field(init=False, eq=False, repr=False)
+
+    @_allowed.default
+    def _allowed_spans(self) -> _Spans:
+        return _Spans(self.allow)
+
+    @_blocked.default
+    def _blocked_spans(self) -> _Spans:
+        return _Spans(self.block)
 
     @classmethod
     def allow_all(cls) -> Self:
@@ -78,17 +110,12 @@ class AddressPolicy:
 
     def allows(self, address: IPAddress) -> bool:
         """Return whether `address` may be dialled."""
-        forms = _forms(address)
-        if any(form in network for network in self.allow for form in forms):
+        forms: tuple[IPAddress, ...] = (address,)
+        if address in _EMBEDDING:
+            forms = address, IPv4Address(int(address) & 0xFFFFFFFF)
+        if any(form in self._allowed for form in forms):
             return True
-        return not any(form in network for network in self.block for form in forms)
-
-
-def _forms(address: IPAddress) -> tuple[IPAddress, ...]:
-    """Return the address and, if it embeds one, the IPv4 address that it stands for."""
-    if any(address in network for network in _EMBEDDING):
-        return address, IPv4Address(int(address) & 0xFFFFFFFF)
-    return (address,)
+        return not any(form in self._blocked for form in forms)
 
 
 def interleaved(addresses: Iterable[IPAddress]) -> tuple[IPAddress, ...]:
