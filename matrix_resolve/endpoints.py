@@ -45,10 +45,12 @@ async def find_endpoints(
                     failures.append(f"{target.host}: {answer.reason}")
             allowed: list[IPAddress] = []
             for address in addresses:
+                if len(allowed) == policy.max_targets:
+                    break
                 (allowed if address_policy.allows(address) else forbidden).append(address)
             endpoints += (
                 Endpoint(address=address, port=target.port, target=target)
-                for address in interleaved(allowed)[: policy.max_targets]
+                for address in interleaved(allowed)
             )
     if endpoints:
         return tuple(endpoints)
