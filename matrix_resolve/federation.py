@@ -24,9 +24,12 @@ from matrix_resolve.tls import default_ssl_context
 # A target that could not be reached is tried after the others for so long (seconds).
 _TRIED_LAST_FOR: Final = 60.0
 _MOST_FAILED: Final = 10_000
-_REFUSED: Final = frozenset({"params", "allow_redirects", "server_hostname", "ssl", "proxy"})
-# Bytes of a path and query that can go out as they are: no space, control, or fragment.
-_PATH: Final = re.compile(r"/[\x21\x22\x24-\x7e]*")
+_REFUSED: Final = frozenset(
+    {"params", "allow_redirects", "server_hostname", "ssl", "proxy"}
+    | {"ssl_context", "verify_ssl", "fingerprint"}  # what `ssl` was called before
+)
+# A path and query that can go out as they are: no space, control, or fragment, no empty query.
+_PATH: Final = re.compile(r"/[\x21\x22\x24-\x3e\x40-\x7e]*(\?[\x21\x22\x24-\x7e]+)?")
 
 
 def open_federation_client(
@@ -44,7 +47,8 @@ def open_federation_client(
     `ssl_context` None means the system's trust store. `timeout` in seconds is for a whole request,
     from finding the server to the end of the body; `connect_timeout` for each target: its address
     lookup, TCP and TLS. At most `max_connections` requests are under way, more wait their turn;
-    with that many connections open, idle ones included, further ones are closed after use.
+    with that many connections open, idle ones included, further ones are closed after use. An
+    open connection takes up to 300 kB.
     `trust_env` lets the environment name a proxy, past which the address policy can't hold.
 
     `connect_to` maps (host, port) to the (IP address, port) to dial in its place, as of
@@ -65,7 +69,7 @@ def open_federation_client(
 async def _opened(
     resolver: Resolver, ssl_context: ssl.SSLContext | None, *, trust_env: bool, **settings: Any
 ) -> "AsyncIterator[FederationClient]":
-    sockets: WeakSet[socket.socket] = WeakSet()
+    sockets: set[socket.socket] = set()
 
     def new_socket(address_info: tuple[Any, ...]) -> socket.socket:
         family, kind, protocol, _, address = address_info
@@ -84,7 +88,13 @@ async def _opened(
     async with aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=trust_env
     ) as session:
-        yield FederationClient(resolver, session, sockets, **settings)
+        client = FederationClient(resolver, session, sockets, **settings)
+        try:
+            yield client
+        finally:
+            # aiohttp would leave who reads a body waiting for more.
+            for response in [*client._responses]:
+                response.close()
 
 
 class FederationClient:
@@ -94,7 +104,7 @@ class FederationClient:
         self,
         resolver: Resolver,
         session: aiohttp.ClientSession,
-        sockets: WeakSet[socket.socket],
+        sockets: set[socket.socket],
         *,
         timeout: float | None,
         connect_timeout: float,
@@ -109,6 +119,7 @@ class FederationClient:
         self._max_connections = max_connections
         self._slots = asyncio.Semaphore(max_connections)
         self._connect_to = connect_to
+        self._responses = WeakSet[aiohttp.ClientResponse]()
         self._failed = Generations[tuple[str, int, str], float](_MOST_FAILED)
 
     @asynccontextmanager
@@ -119,16 +130,16 @@ class FederationClient:
 
         `path` with its query goes out byte for byte as given, since signatures cover it.
         `kwargs` are aiohttp's (json, data, headers, timeout, ...), but for `params`,
-        `allow_redirects`, `server_hostname`, `ssl`, `proxy` and a `Host` header (`TypeError`).
-        `response.url` shows the target. Redirects are not followed.
+        `allow_redirects`, `server_hostname`, `ssl` (and its older forms), `proxy` and a `Host`
+        header (`TypeError`). `response.url` shows the target. Redirects are not followed.
 
         Targets are tried one after another, those that failed lately last. Of one target the
         addresses are raced (RFC 8305), and a TLS failure at one goes on to the next. When every
         target has failed, that is reported to the resolver, and what it finds then is tried once
         more. Nothing is sent before a connection stands, and then only once; except that aiohttp
-        sends a request of an idempotent method (never POST) a second time when a connection that
-        was used before closes without a byte of response. A body that is an open file is closed
-        by the first failure, which is then the last.
+        sends a request of an idempotent method (never POST) a second time when the connection
+        closes before the head of a response is complete. A body that is an open file is closed by
+        the first failure, which is then the last.
 
         Raises what `Resolver.resolve` raises, `AddressNotAllowedError` when the policy forbids
         every address, `ConnectError` when no target could be reached, `ValueError` for a path
@@ -136,22 +147,32 @@ class FederationClient:
         on a connection.
         """
         request = self._prepared(method, path, kwargs)
-        async with self._slots:
+        async with request.in_time():
+            await self._slots.acquire()
+        try:
+            if self._is_full():
+                request.headers.setdefault("Connection", "close")
             response = await self._send(request, server_name)
+            self._responses.add(response)
             async with response:
                 yield response
+        finally:
+            self._slots.release()
+
+    def _is_full(self) -> bool:
+        if len(self._sockets) >= self._max_connections:
+            self._sockets.difference_update([s for s in self._sockets if s.fileno() == -1])
+        return len(self._sockets) >= self._max_connections
 
     def _prepared(self, method: str, path: str, kwargs: dict[str, Any]) -> "Outgoing":
         refused = _REFUSED & kwargs.keys()
         if refused:
             raise TypeError(f"{', '.join(sorted(refused))}: not for a federation request")
-        if not _PATH.fullmatch(path) or path.endswith("?"):
+        if not _PATH.fullmatch(path):
             raise ValueError(f"not a path that can be sent as it stands: {shown(path)}")
         headers = CIMultiDict(kwargs.pop("headers", None) or ())
         if "Host" in headers:
             raise TypeError("the Host header follows from the server name")
-        if len(self._sockets) >= self._max_connections:
-            headers.setdefault("Connection", "close")
         timeout = kwargs.pop("timeout", self._timeout)
         if not isinstance(timeout, aiohttp.ClientTimeout):
             timeout = aiohttp.ClientTimeout(total=timeout)
@@ -163,13 +184,19 @@ class FederationClient:
         """Go through the targets, and once more through those of a fresh resolution."""
         attempts: list[Attempt] = []
         for last in (False, True):
-            resolution = await self._resolver.resolve(server_name)
+            async with request.in_time():
+                resolution = await self._resolver.resolve(server_name)
             response = await self._go_through(resolution, request, attempts)
             if response is not None:
                 return response
+            if request.has_one_try:
+                break
             if not last:
-                await self._resolver.report_unreachable(resolution)
+                async with request.in_time():
+                    await self._resolver.report_unreachable(resolution)
         told = "; ".join(dict.fromkeys(map(str, attempts)))
+        if request.has_one_try:
+            told += "; the body, an open file, can't be sent again"
         raise ConnectError(f"{server_name} can't be reached: {told}", attempts)
 
     async def _go_through(
@@ -188,22 +215,30 @@ class FederationClient:
                 connect_timeout=self._connect_timeout,
                 connect_to=self._connect_to,
             )
+            key = (target.host, target.port, resolution.tls_name)
             response = None
             try:
                 response = await reaching.response()
                 only_forbidden = False
             except AddressNotAllowedError as error:
                 forbidden += error.addresses
-                reaching.failed("the address policy forbids it", *error.addresses)
-            key = (target.host, target.port, resolution.tls_name)
+            except TimeoutError:
+                if not attempts:  # or short requests would never come to the other targets
+                    self._try_last(key)
+                raise
             if response is not None:
                 self._failed.drop(key)
                 return response
-            self._failed.put(key, asyncio.get_running_loop().time() + _TRIED_LAST_FOR)
+            self._try_last(key)
             attempts += reaching.attempts
+            if request.has_one_try:
+                break
         if only_forbidden:
             raise AddressNotAllowedError(str(resolution.server_name), forbidden)
         return None
+
+    def _try_last(self, key: tuple[str, int, str]) -> None:
+        self._failed.put(key, asyncio.get_running_loop().time() + _TRIED_LAST_FOR)
 
     def _in_order(self, resolution: Resolution) -> Sequence[Target]:
         """Return the targets, those that failed lately last."""

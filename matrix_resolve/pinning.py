@@ -4,6 +4,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 
+from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 SocketAddress = tuple[str, int]
@@ -11,12 +12,15 @@ SocketAddress = tuple[str, int]
 Addresses = Callable[[], Awaitable[Sequence[SocketAddress]]]
 """Gives the (IP address, port) pairs to dial, in order."""
 
-_to_dial: ContextVar[Addresses] = ContextVar("to_dial")
+_to_dial: ContextVar[tuple[Addresses, str | None]] = ContextVar("to_dial")
 
 
-def pin(addresses: Addresses) -> None:
-    """Have the requests of this task dial these; they are asked for when there is need."""
-    _to_dial.set(addresses)
+def pin(addresses: Addresses, host: str | None = None) -> None:
+    """Have the requests of this task dial these; they are asked for when there is need.
+
+    Where a proxy may be dialled, `host` tells it from the host that these are the addresses of.
+    """
+    _to_dial.set((addresses, host))
 
 
 class PinnedResolver(AbstractResolver):
@@ -29,6 +33,9 @@ class PinnedResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """Return what is to be dialled; the family is the address's."""
+        addresses, pinned = _to_dial.get()
+        if pinned is not None and host.lower() != pinned.lower():
+            return await ThreadedResolver().resolve(host, port, family)
         return [
             ResolveResult(
                 hostname=host,
@@ -38,7 +45,7 @@ class PinnedResolver(AbstractResolver):
                 proto=0,
                 flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
             )
-            for address, to_port in await _to_dial.get()()
+            for address, to_port in await addresses()
         ]
 
     async def close(self) -> None:

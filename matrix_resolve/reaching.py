@@ -1,6 +1,7 @@
 """The way to one target of a resolution: its addresses raced, and why it could not be reached."""
 
 import asyncio
+import io
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from ipaddress import ip_address
@@ -13,7 +14,7 @@ from yarl import URL
 
 from matrix_resolve.core.names import IPAddress, parse_ip_literal
 from matrix_resolve.core.resolution import Resolution, Target
-from matrix_resolve.errors import AddressLookupError
+from matrix_resolve.errors import AddressLookupError, AddressNotAllowedError
 from matrix_resolve.pinning import Addresses, SocketAddress, pin
 from matrix_resolve.resolver import Resolver
 
@@ -52,9 +53,15 @@ class Outgoing:
         self.path = path
         self.headers = headers
         self.kwargs = kwargs
+        self.connect_timeout = timeout.connect
         self._timeout = timeout
         now = asyncio.get_running_loop().time()
-        self._ends_at = None if timeout.total is None else now + timeout.total
+        # 0 is no limit, as aiohttp has it.
+        self._ends_at = now + timeout.total if timeout.total else None
+
+    def in_time(self) -> asyncio.Timeout:
+        """Return what raises `TimeoutError` when the time of the request is used up."""
+        return asyncio.timeout_at(self._ends_at)
 
     def timeout(self, connect: float) -> aiohttp.ClientTimeout:
         """Return the time that is left, of which `connect` seconds are for connecting."""
@@ -66,16 +73,17 @@ class Outgoing:
         given = self._timeout
         return aiohttp.ClientTimeout(
             total=total,
-            connect=min(connect, given.connect or connect),
+            connect=connect,
             sock_read=given.sock_read,
             sock_connect=given.sock_connect,
             ceil_threshold=given.ceil_threshold,
         )
 
     @property
-    def is_spent(self) -> bool:
-        """Whether the body can't be sent any more: aiohttp closes a file when connecting fails."""
-        return getattr(self.kwargs.get("data"), "closed", False) is True
+    def has_one_try(self) -> bool:
+        """Whether the body is an open file, which aiohttp closes (in a while) at any failure."""
+        data = self.kwargs.get("data")
+        return isinstance(data, io.IOBase) and not isinstance(data, io.BytesIO | io.StringIO)
 
 
 class Reaching:
@@ -95,18 +103,20 @@ class Reaching:
         self._resolver = resolver
         self._session = session
         self._request = request
-        self._connect_timeout = connect_timeout
+        self._connect_timeout = min(connect_timeout, request.connect_timeout or connect_timeout)
+        self._target = target
         self._to_one = evolve(resolution, targets=(target,))
-        self._until = asyncio.get_running_loop().time() + connect_timeout
+        self._until = asyncio.get_running_loop().time() + self._connect_timeout
         self._literal = parse_ip_literal(target.host)
         self._mapped = connect_to.get((target.host.lower(), target.port))
         # aiohttp dials a literal as it stands in the URL, without asking its resolver.
         at = self._mapped if self._literal is not None and self._mapped is not None else None
         authority = str(target) if at is None else str(Target(host=at[0], port=at[1]))
-        self._url = URL(f"https://{authority}{request.path}", encoded=True)
+        # In lower case, so that spellings of a name share connections.
+        self._url = URL(f"https://{authority.lower()}{request.path}", encoded=True)
         self._found: Sequence[SocketAddress] = ()
-        self._tls_failed = False
-        self.attempts: list[Attempt] = []
+        self._why: dict[str | None, str] = {}  # address -> why it could not be connected to
+        self._known: set[str] = set()  # those of them for which that is certain
 
     async def response(self) -> aiohttp.ClientResponse | None:
         """Return the response, None if the target can't be connected to.
@@ -118,24 +128,29 @@ class Reaching:
                 await self._look_up()
             response = await self._connected(self._look_up)
         except AddressLookupError as error:
-            self.failed(error.reason)
+            self._why[None] = error.reason
             return None
-        # When TLS fails, aiohttp goes on without the first address of each family, not without
-        # the one that failed. So what it has not dialled is tried, and then what it may only have
-        # begun to dial.
-        begun = dialled.get()
-        for address in sorted(self._found, key=lambda found: found[0] in begun):
-            if response is None and self._tls_failed and [address[0]] != begun:
-                response = await self._connected(_just(address))
+        except AddressNotAllowedError as error:
+            self._why |= dict.fromkeys(map(str, error.addresses), "the address policy forbids it")
+            raise
+        # When TLS fails at one address, aiohttp goes on without the first of each family, not
+        # without that one, and in the end it tells of the last race only. So each address that
+        # is not known to have failed is dialled by itself.
+        left = [found for found in self._found if found[0] not in self._known]
+        for place, found in enumerate(left):
+            if response is None:
+                response = await self._connected(_just(found), 1 / (len(left) - place))
         return response
 
-    def failed(self, reason: str, *addresses: IPAddress) -> None:
-        """Note why the target, or some of its addresses, could not be connected to."""
-        target = self._to_one.targets[0]
-        self.attempts += (
-            Attempt(target=target, address=address, reason=reason)
-            for address in addresses or (None,)
-        )
+    @property
+    def attempts(self) -> list[Attempt]:
+        """Each address that could not be connected to, or None for the whole target, and why."""
+        return [
+            Attempt(
+                target=self._target, address=None if at is None else ip_address(at), reason=reason
+            )
+            for at, reason in self._why.items()
+        ]
 
     async def _look_up(self) -> Sequence[SocketAddress]:
         """Return the addresses to dial: looked up, allowed, in order."""
@@ -144,32 +159,40 @@ class Reaching:
         self._found = found if self._mapped is None else [self._mapped]
         return self._found
 
-    async def _connected(self, addresses: Addresses) -> aiohttp.ClientResponse | None:
-        """Return the response if there is a connection, or if any of `addresses` takes one."""
+    async def _connected(
+        self, addresses: Addresses, share: float = 1.0
+    ) -> aiohttp.ClientResponse | None:
+        """Return the response if there is a connection, or if any of `addresses` takes one.
+
+        For that there is a `share` of the time that the target has left.
+        """
         left = self._until - asyncio.get_running_loop().time()
-        if left <= 0 or self._request.is_spent:
+        if left <= 0 or (self._why and self._request.has_one_try):
             return None
         request, resolution = self._request, self._to_one
         headers = request.headers.copy()
         headers["Host"] = resolution.host_header
         dialled.set([])
-        pin(addresses)
+        pin(addresses, self._target.host)
         try:
             return await self._session.request(
                 request.method,
                 self._url,
                 headers=headers,
                 allow_redirects=False,
-                server_hostname=resolution.tls_name,
-                timeout=request.timeout(left),
+                server_hostname=resolution.tls_name.lower(),
+                timeout=request.timeout(left * share),
                 **request.kwargs,
             )
         except aiohttp.ConnectionTimeoutError:
             reason = f"no connection within {self._connect_timeout:g} s"
-        except aiohttp.ClientConnectorError as error:
-            reason = _in_words(error)
-            self._tls_failed = isinstance(error, aiohttp.ClientSSLError)
-        self.failed(reason, *map(ip_address, dict.fromkeys(dialled.get())))
+            concerned = dialled.get()
+        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
+            reason, text = _in_words(error), str(error)
+            concerned = [at for at in dialled.get() if repr(at) in text]
+        begun = set(dialled.get())
+        self._why |= dict.fromkeys(dialled.get() or (None,), reason)
+        self._known.update(concerned if len(begun) > 1 else begun)
         return None
 
 
@@ -180,7 +203,8 @@ def _just(address: SocketAddress) -> Addresses:
     return just
 
 
-def _in_words(error: aiohttp.ClientConnectorError) -> str:
+def _in_words(error: Exception) -> str:
     """Return a reason for a person: the cause that aiohttp wraps, on one line."""
-    told = " ".join(str(error.__cause__ or error).split())
+    cause = error.__cause__ or error
+    told = " ".join(str(cause).split()) or type(cause).__name__
     return ascii(told[:_MAX_REASON])[1:-1]

@@ -202,15 +202,15 @@ class RedisCache:
         """
         try:
             async with self._client.pubsub() as feed:
-                await within(_QUIET, feed.subscribe(self._channel), CacheError)
+                await _within(_QUIET, feed.subscribe(self._channel))
                 listening = asked = False
                 while True:
                     # redis-py may try to connect again and again: not for longer than this.
-                    message = await within(2 * _QUIET, feed.get_message(timeout=_QUIET), CacheError)
+                    message = await _within(2 * _QUIET, feed.get_message(timeout=_QUIET))
                     if message is None:
                         if asked:
                             raise CacheError("Redis has gone silent")
-                        await within(_QUIET, feed.ping(), CacheError)
+                        await _within(_QUIET, feed.ping())
                         with suppress(CacheError):
                             await self._make_up_all()
                     elif message["type"] == "subscribe":
@@ -336,9 +336,8 @@ class _Attempts:
                 if self._clock.monotonic() < self._again_at:
                     raise CacheError("Redis has failed a moment ago")
                 self._pause()  # for the others: one is enough to see whether it is back
-            cancelled = _times_cancelled()
             try:
-                done = await within(self._timeout, operation(), CacheError)
+                done = await _within(self._timeout, operation())
             except (ResponseError, MaxConnectionsError) as error:
                 # Redis said no, or our own side did: that takes no time.
                 raise CacheError(f"Redis: {error}") from error
@@ -349,14 +348,25 @@ class _Attempts:
                 self._pause()
                 raise
             self._down = False
-            if _times_cancelled() > cancelled:
-                # redis-py uses `wait_for`, which may swallow that before Python 3.12.
-                raise asyncio.CancelledError
             return done
 
     def _pause(self) -> None:
         self._down = True
         self._again_at = self._clock.monotonic() + _PAUSE
+
+
+async def _within(seconds: float, asked: Awaitable[_T]) -> _T:
+    """Do what `within` does, and lose no cancellation.
+
+    redis-py uses `asyncio.wait_for`, which before Python 3.12 swallows one that comes at the moment
+    at which it is done.
+    """
+    cancelled = _times_cancelled()
+    try:
+        return await within(seconds, asked, CacheError)
+    finally:
+        if _times_cancelled() > cancelled:
+            raise asyncio.CancelledError
 
 
 def _times_cancelled() -> int:
