@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network, collapse_addresses,
 from itertools import zip_longest
 from typing import Self
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from matrix_resolve.core.names import IPAddress
 
@@ -92,16 +92,18 @@ class AddressPolicy:
 
     allow: tuple[IPNetwork, ...] = field(default=(), converter=_networks)
     block: tuple[IPNetwork, ...] = field(default=DEFAULT_BLOCK, converter=_networks)
-    _allowed: _Spans = field(init=False, eq=False, repr=False)
-    _blocked: _Spans = field(init=False, eq=False, repr=False)
-
-    @_allowed.default
-    def _allowed_spans(self) -> _Spans:
-        return _Spans(self.allow)
-
-    @_blocked.default
-    def _blocked_spans(self) -> _Spans:
-        return _Spans(self.block)
+    _allowed: _Spans = field(
+        default=Factory(lambda self: _Spans(self.allow), takes_self=True),
+        init=False,
+        eq=False,
+        repr=False,
+    )
+    _blocked: _Spans = field(
+        default=Factory(lambda self: _Spans(self.block), takes_self=True),
+        init=False,
+        eq=False,
+        repr=False,
+    )
 
     @classmethod
     def allow_all(cls) -> Self:
