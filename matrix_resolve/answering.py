@@ -32,7 +32,7 @@ _GIVEN_UP_AFTER: Final = 2.0
 class Answering:
     """Answers questions from what is remembered, and asks what is not.
 
-    `forgotten` is called when answers that were given before may not be given again.
+    `changed` is called when answers that were given before may not be given again.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Answering:
         hooks: Hooks,
         clock: Clock,
         rng: random.Random,
-        forgotten: Callable[[], None],
+        changed: Callable[[], None],
     ) -> None:
         self._asking = asking
         self._policy = policy
@@ -53,11 +53,14 @@ class Answering:
         self._rng = rng
         self._memory = Remembering(cache=cache, policy=policy, hooks=hooks, clock=clock)
         self._flights = Flights(self._find, hooks)
-        self.forgetting = Forgetting(forgotten)
+        self.forgetting = Forgetting(changed)
         self._listening: Listening | None = None
         if isinstance(cache, InvalidationFeed):
             self._listening = Listening(
-                cache, hooks, forget=self._forget_here, distrust=self._distrust
+                cache,
+                hooks,
+                forget=self._forget_here,
+                distrust=self.forgetting.note_everything,
             )
 
     @property
@@ -201,6 +204,8 @@ class Answering:
         )
         if not flight.forgotten:
             await self._memory.keep(question, entry)
+            if flight.forgotten:  # while it was being kept
+                await self._memory.forget(question)
         return entry
 
     # Forgetting
@@ -225,8 +230,11 @@ class Answering:
         One that has been replaced since is left alone; None stands for whatever there is.
         """
         for question, answer in answers.items():
+            epoch = self.forgetting.epoch
             entry = await self._memory.recall(question)
-            if entry is not None and answer in (None, entry.outcome, entry.good):
+            if entry is None or answer not in (None, entry.outcome, entry.good):
+                continue
+            if not self.forgetting.touches((question,), epoch):
                 await self._memory.keep(question, entry.expired(self._clock.time()))
         self.forgetting.note(answers)
 
@@ -234,8 +242,3 @@ class Answering:
         for question in questions:
             self._flights.forget(question)
         self.forgetting.note(questions)
-
-    def _distrust(self) -> None:
-        """Have everything decided anew, from what the cache has then."""
-        self._flights.forget_all()
-        self.forgetting.note_everything()

@@ -16,6 +16,7 @@ from matrix_resolve.core.questions import AskWellKnown, Question
 from matrix_resolve.hooks import Hooks, TaskFailed
 
 _CLOSED = "the resolver was closed"
+_CANCELLED_ITSELF = "a plug-in cancelled itself"
 # How long (seconds) closing waits for plug-ins that do not end when they are cancelled.
 _CLOSING = 2.0
 
@@ -82,13 +83,11 @@ class Flight:
 
         Being cancelled here leaves the flight to the others.
         """
-        self.needed.set()
         await asyncio.wait((self._landing,))
         return self._outcome()
 
     async def landed_by(self, when: float) -> Found | None:
         """Do the same until a moment of the event loop's time; None if it has not come by then."""
-        self.needed.set()
         patience = max(0.0, when - asyncio.get_running_loop().time())
         await asyncio.wait((self._landing,), timeout=patience)
         return self._outcome() if self._landing.done() else None
@@ -98,7 +97,7 @@ class Flight:
             raise RuntimeError(_CLOSED)
         self.taken = True
         if self.task.cancelled():
-            raise RuntimeError("a plug-in cancelled itself")
+            raise RuntimeError(_CANCELLED_ITSELF)
         return self.task.result()
 
 
@@ -147,25 +146,24 @@ class Flights:
 
     def forget(self, question: Question) -> None:
         """Let those who wait have the answer under way, but nobody who comes later."""
-        flight = self._flights.pop(question, None)
-        if flight is not None:
-            flight.forgotten = True
-
-    def forget_all(self) -> None:
-        """Do the same for all questions under way."""
-        for question in tuple(self._flights):
-            self.forget(question)
+        for flight in (self._flights.pop(question, None), self._ending.get(question)):
+            if flight is not None:
+                flight.forgotten = True
 
     async def predecessor_ended(self, question: Question) -> None:
-        """Wait until what an abandoned flight had to tell is remembered."""
+        """Wait until what an abandoned flight has to tell is remembered, or it is too late."""
         flight = self._ending.get(question)
         if flight is not None:
             await asyncio.wait((flight.task,), timeout=_CLOSING)
+            flight.forgotten = True
 
     def _take_off(self, question: Question) -> Flight:
         flight = Flight()
-        flight.task = asyncio.get_running_loop().create_task(
-            self._find(question, flight), name=f"matrix_resolve {question.key}"
+        # Not by create_task(), which an eager task factory has begin before it is wanted.
+        flight.task = asyncio.Task(
+            self._find(question, flight),
+            loop=asyncio.get_running_loop(),
+            name=f"matrix_resolve {question.key}",
         )
         self._in_the_air.add(flight)
         if isinstance(question, AskWellKnown):
@@ -201,7 +199,13 @@ class Flights:
 
     def _report_failure(self, question: Question, flight: Flight) -> None:
         """Tell of an exception that has reached no caller, once."""
-        error = None if flight.task.cancelled() else flight.task.exception()
+        error: BaseException | None
+        if not flight.task.cancelled():
+            error = flight.task.exception()
+        elif flight.in_background and not self.closed:
+            error = RuntimeError(_CANCELLED_ITSELF)
+        else:
+            error = None
         if error is not None and not flight.taken:
             flight.taken = True
             self._hooks.tell(TaskFailed(question=question, error=error))

@@ -15,7 +15,10 @@ from matrix_resolve.errors import CacheError
 
 @frozen(kw_only=True)
 class CacheHit:
-    """A `resolve()` was answered without waiting for any question to be asked."""
+    """A `resolve()` was answered from what is remembered.
+
+    If that was stale (see `StaleServed`), it may have waited for a refresh first.
+    """
 
     server_name: ServerName
 

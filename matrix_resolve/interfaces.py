@@ -117,7 +117,7 @@ class AnswerCache(Protocol):
         ...
 
     async def delete(self, question: Question, /) -> None:
-        """Forget what is kept about `question`, if anything is."""
+        """Forget what is kept about `question`, if anything is, or is being put just now."""
         ...
 
 
@@ -129,7 +129,7 @@ class PeekableCache(Protocol):
     """A cache that can look into this process's memory without waiting."""
 
     def peek(self, question: Question, /) -> CacheEntry | None:
-        """Return what memory holds about `question`, None if nothing. MUST NOT do I/O."""
+        """Return what memory holds about `question`, None if nothing. No I/O, and no error."""
         ...
 
 
@@ -143,8 +143,9 @@ class InvalidationFeed(Protocol):
     def invalidations(self) -> AsyncGenerator[str | None, None]:
         """Yield None once it listens, and then the `key` of each question deleted elsewhere.
 
-        Raises `CacheError` when it is cut off. The resolver then begins anew a second later, and
-        at the next None takes it that word was missed: everything is decided anew.
+        None says that word may have been missed before: everything is decided anew, from what the
+        cache has then. Raises `CacheError` when it is cut off; the resolver begins anew a second
+        later.
         """
         ...
 

@@ -18,7 +18,7 @@ _AGAIN_AFTER: Final = 1.0
 class Listening:
     """Calls `forget` with each question that was deleted elsewhere.
 
-    Calls `distrust` when word may have been missed, because the feed was cut off for a while.
+    Calls `distrust` whenever it begins to hear, since until then word may have been missed.
     """
 
     def __init__(
@@ -47,27 +47,22 @@ class Listening:
         await end_tasks(self._tasks)
 
     async def _listen(self) -> None:
-        try:
-            cut_off = False
-            while True:
-                try:
-                    await self._hear(cut_off)
-                    return
-                except CacheError as error:
-                    self._hooks.tell(CacheFailed(question=None, error=error))
-                cut_off = True
-                await asyncio.sleep(_AGAIN_AFTER)
-        except Exception as error:
-            self._hooks.tell(TaskFailed(question=None, error=error))
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": "listening to what others forget failed", "exception": error}
-            )
+        while True:
+            try:
+                await self._hear()
+            except CacheError as error:
+                self._hooks.tell(CacheFailed(question=None, error=error))
+            except Exception as error:
+                self._hooks.tell(TaskFailed(question=None, error=error))
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": "listening to what others forget failed", "exception": error}
+                )
+            await asyncio.sleep(_AGAIN_AFTER)
 
-    async def _hear(self, cut_off: bool) -> None:
+    async def _hear(self) -> None:
         async with aclosing(self._feed.invalidations()) as keys:
             async for key in keys:
                 if key is None:
-                    if cut_off:
-                        self._distrust()
+                    self._distrust()
                 elif (question := question_of(key)) is not None:
                     self._forget(question)

@@ -13,8 +13,11 @@ from matrix_resolve.hooks import CacheFailed, Hooks
 from matrix_resolve.interfaces import AnswerCache, Clock, LeasingCache, PeekableCache
 from matrix_resolve.policy import Policy
 
-# A cache that takes longer (seconds) costs more than it saves; no answer waits for it.
+# A cache that takes longer (seconds) costs more than it saves; no answer waits longer for it.
 _CACHE_TIMEOUT = 1.0
+# Clocks differ, and are set. What was asked later than so many seconds from now is not believed,
+# or no answer would ever be newer.
+_SKEW: Final = 300.0
 # Between two looks at whether another process has answered (seconds): soon, then less often.
 _FIRST_LOOK: Final = 0.02
 _LAST_LOOK: Final = 0.5
@@ -116,8 +119,11 @@ class Remembering:
             return None
 
     def _checked(self, question: Question, entry: CacheEntry | None) -> CacheEntry | None:
-        """Return `entry` if it is one for `question`."""
-        if entry is None or is_entry_for(question, entry):
+        """Return `entry` if it is one for `question`, and was not asked in the future."""
+        if entry is None:
+            return None
+        latest = self._clock.time() + _SKEW
+        if is_entry_for(question, entry) and entry.asked_at <= latest:
             return entry
         error = CacheError("what was cached is no answer to the question", temporary=False)
         self._hooks.tell(CacheFailed(question=question, error=error))

@@ -81,7 +81,7 @@ class Resolver:
             hooks=self._hooks,
             clock=clock,
             rng=rng,
-            forgotten=self._resolved.cool,
+            changed=self._resolved.cool,
         )
         self._reported = Generations[str, float](policy.max_resolved)
         self._own = threading.local()
@@ -199,8 +199,9 @@ class Resolver:
         self._check_usable()
         if not isinstance(name, ServerName):
             name = ServerName.parse(name)
+        kept = self._resolved.get(str(name))  # the cache may know less of it by now
         questions = await questions_behind(name, self._answering, self._policy)
-        await self._answering.forget(questions)
+        await self._answering.forget({*questions, *(() if kept is None else kept.questions())})
 
     async def report_unreachable(self, resolution: Resolution) -> None:
         """Tell that every target of `resolution` has failed.
@@ -222,7 +223,11 @@ class Resolver:
         for target in resolution.targets:
             if parse_ip_literal(target.host) is None:
                 answers[AskAddresses(target.host)] = None
-        await self._answering.expire(answers)
+        try:
+            await self._answering.expire(answers)
+        except BaseException:
+            self._reported.drop(name)
+            raise
 
     async def endpoints(self, resolution: Resolution) -> tuple[Endpoint, ...]:
         """Return the IP addresses to dial, in order: those of the first target first.

@@ -1,6 +1,7 @@
 """One question, one answer: coalescing, asking ahead, limits, what fails, hooks."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
@@ -450,6 +451,9 @@ FOREIGN = {
         fresh_until=2e9,
         keep_until=2e9,
     ),
+    "an answer asked in the future": CacheEntry(
+        outcome=NoSrvRecords("none"), asked_at=3e9, fresh_until=4e9, keep_until=4e9
+    ),
     "a time without end": CacheEntry(
         outcome=NoSrvRecords("none"), asked_at=0, fresh_until=float("inf"), keep_until=2e9
     ),
@@ -578,3 +582,17 @@ async def test_a_plug_in_that_cancels_itself(resolver: Resolver, well_known: Fak
     well_known.answers["a.example"] = cancelling
     with pytest.raises(RuntimeError, match="cancelled itself"):
         await resolver.resolve("a.example")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+def test_eager_tasks(parts: dict[str, Any], well_known: FakeWellKnown) -> None:
+    """With a loop that begins tasks eagerly everything goes on as without."""
+    well_known.answers["a.example"] = {"m.server": "b.example:1"}
+
+    async def resolve() -> Any:
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        async with Resolver(**parts) as resolver:
+            return await resolver.resolve("a.example"), await resolver.resolve("plain.example")
+
+    delegated, plain = asyncio.run(resolve())
+    assert (delegated.host_header, plain.step) == ("b.example:1", Step.DEFAULT_PORT)

@@ -286,6 +286,91 @@ def test_forgetting_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(changes) == 5
 
 
+async def test_giving_up_does_not_bring_back_what_is_invalidated(
+    world: World, resolver: Resolver
+) -> None:
+    """A fetch that is still ending when its name is invalidated leaves nothing behind."""
+    world.well_known.answers[NAME] = {"m.server": "old.example:1"}
+    await resolver.resolve(NAME)
+    world.clock.advance(25 * HOUR)
+    ending = asyncio.Event()
+
+    async def slow_to_end(_: str) -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            await ending.wait()
+
+    world.well_known.answers[NAME] = slow_to_end
+    task = asyncio.create_task(resolver.resolve(NAME))
+    await settled()
+    world.clock.advance(3)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await resolver.invalidate(NAME)
+    ending.set()
+    await settled()
+    world.well_known.answers[NAME] = WellKnownFetchError("down")
+    assert (await resolver.resolve(NAME)).step is Step.DEFAULT_PORT
+
+
+class SlowToPut(MemoryCache):
+    """A cache whose writes take until they are let through."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(clock=world.clock)
+        self.putting = asyncio.Event()
+        self.may_put = asyncio.Event()
+
+    async def put(self, question: Question, entry: CacheEntry, /) -> None:
+        """Wait, then keep."""
+        self.putting.set()
+        await self.may_put.wait()
+        await super().put(question, entry)
+
+
+async def test_an_answer_on_its_way_into_the_cache(world: World) -> None:
+    """What was being kept when it was invalidated is not there afterwards."""
+    cache = SlowToPut(world)
+    world.well_known.answers[NAME] = {"m.server": "old.example:1"}
+    policy = Policy(srv_head_start=False)
+    async with world.resolver(cache=cache, policy=policy) as resolver:
+        waiting = asyncio.create_task(resolver.resolve(NAME))
+        await cache.putting.wait()
+        await resolver.invalidate(NAME)
+        cache.may_put.set()
+        await waiting
+        assert await cache.get(AskWellKnown(NAME)) is None
+
+
+async def test_a_report_does_not_bring_back_what_is_invalidated(world: World) -> None:
+    """An answer that is invalidated while it is being expired stays gone."""
+    cache = SlowToPut(world)
+    cache.may_put.set()
+    async with world.resolver(cache=cache) as resolver:
+        resolution = await resolver.resolve(NAME)
+
+        async def get(question: Question) -> CacheEntry | None:
+            entry = await MemoryCache.get(cache, question)
+            if isinstance(question, AskWellKnown):
+                cache.get = MemoryCache.get.__get__(cache)  # type: ignore[method-assign]
+                await resolver.invalidate(NAME)
+            return entry
+
+        cache.get = get  # type: ignore[assignment,method-assign]
+        await resolver.report_unreachable(resolution)
+        assert await cache.get(AskWellKnown(NAME)) is None
+
+
+async def test_invalidate_a_name_that_the_cache_has_forgotten(world: World) -> None:
+    """A kept name whose document has been dropped from the cache still gives up all it rests on."""
+    async with world.resolver() as resolver:
+        await resolver.resolve(NAME)
+        await world.cache.delete(AskWellKnown(NAME))
+        await resolver.invalidate(NAME)
+        assert await world.cache.get(AskSrv(FED + "host.example")) is None
+
+
 # Reporting
 
 
@@ -322,6 +407,24 @@ async def test_report_once_a_minute_and_name(world: World, resolver: Resolver) -
         resolution = await resolver.resolve(NAME)
         world.clock.advance(10)
     assert len(world.well_known.asked) == 5
+
+
+async def test_a_report_that_is_cancelled_does_not_count(world: World) -> None:
+    """Whoever reports next has effect."""
+    cache = SlowToPut(world)
+    cache.may_put.set()
+    async with world.resolver(cache=cache) as resolver:
+        resolution = await resolver.resolve(NAME)
+        cache.may_put.clear()
+        cache.putting.clear()
+        reporting = asyncio.create_task(resolver.report_unreachable(resolution))
+        await cache.putting.wait()
+        reporting.cancel()
+        await asyncio.gather(reporting, return_exceptions=True)
+        cache.may_put.set()
+        world.well_known.answers[NAME] = {"m.server": "moved.example:1"}
+        await resolver.report_unreachable(resolution)
+        assert (await resolver.resolve(NAME)).host_header == "moved.example:1"
 
 
 async def test_report_leaves_backoff_alone(world: World, resolver: Resolver) -> None:
@@ -420,10 +523,9 @@ async def test_word_that_may_have_been_missed(
     monkeypatch.setattr("matrix_resolve.listening._AGAIN_AFTER", 0.01)
     cache = Shared(world)
     async with world.resolver(cache=cache, hooks=[world.told.append]) as resolver:
-        await resolver.resolve(NAME)
         cache.feed.put_nowait(None)
         await settled()
-        kept = resolver.peek(NAME)
+        kept = await resolver.resolve(NAME)
         cache.feed.put_nowait(CacheError("cut off"))
         await cache.again.wait()
         assert resolver.peek(NAME) is kept
@@ -436,8 +538,19 @@ async def test_word_that_may_have_been_missed(
     assert (failed.question, str(failed.error)) == (None, "cut off")
 
 
-async def test_a_bug_in_the_feed(world: World) -> None:
-    """What a feed raises by mistake ends the listening, and is told."""
+async def test_word_missed_before_it_listens(world: World) -> None:
+    """What was kept before the feed was there is decided anew: it may have been deleted since."""
+    cache = Shared(world)
+    async with world.resolver(cache=cache) as resolver:
+        kept = await resolver.resolve(NAME)
+        cache.feed.put_nowait(None)
+        await settled()
+        assert await resolver.resolve(NAME) is not kept
+
+
+async def test_a_bug_in_the_feed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a feed raises by mistake is told, and it is listened to again."""
+    monkeypatch.setattr("matrix_resolve.listening._AGAIN_AFTER", 0.01)
     contexts: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: contexts.append(context))
     cache = Shared(world)
@@ -446,6 +559,7 @@ async def test_a_bug_in_the_feed(world: World) -> None:
     async with world.resolver(cache=cache, hooks=[world.told.append]) as resolver:
         await settled()
         assert isinstance(await resolver.resolve(NAME), Resolution)
+        await cache.again.wait()
     assert TaskFailed(question=None, error=error) in world.told
     assert [context["exception"] for context in contexts] == [error]
 

@@ -246,6 +246,41 @@ async def test_closing_ends_refreshes(world: World) -> None:
         assert (await world.cache.get(AskWellKnown(NAME))).failures == 0
 
 
+async def test_the_reserve_ends_when_it_ends(world: World, resolver: Resolver) -> None:
+    """A stale answer that is kept ready is not given past `stale_for`, however long the backoff."""
+    await resolver.resolve(NAME)
+    world.well_known.answers[NAME] = DOWN
+    world.clock.advance(DAY)
+    for _ in range(7):
+        await resolver.resolve(NAME)
+        entry = await world.cache.get(AskWellKnown(NAME))
+        world.clock.advance(entry.fresh_until - world.clock.time())
+    entry = await world.cache.get(AskWellKnown(NAME))
+    world.clock.advance(entry.stale_until - world.clock.time() - 600)
+    resolution = await resolver.resolve(NAME)
+    assert said(resolution) == "old stale"
+    assert resolution.expires_at is not None
+    assert resolution.expires_at.timestamp() - world.clock.time() == pytest.approx(600, abs=1)
+    world.clock.advance(601)
+    assert said(await resolver.resolve(NAME)) == "a"
+
+
+async def test_a_plug_in_that_cancels_itself_in_a_refresh(world: World, resolver: Resolver) -> None:
+    """Its cancellation is told to the loop as the bug that it is."""
+    contexts: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: contexts.append(context))
+    await resolver.resolve(NAME)
+
+    async def cancelling(_: str) -> None:
+        raise asyncio.CancelledError
+
+    world.well_known.answers[NAME] = cancelling
+    world.clock.advance(0.9 * DAY)
+    assert said(await resolver.resolve(NAME)) == "old"
+    await settled()
+    assert [str(context["exception"]) for context in contexts] == ["a plug-in cancelled itself"]
+
+
 # Outages
 
 

@@ -44,8 +44,8 @@ _KINDS: dict[type[Question], tuple[type[Answer], ...]] = {
 class Given:
     """An answer that an entry gives: is it past its lifetime, and until when does it hold?
 
-    `until`: the end of its lifetime, of a stale one when the question may be asked again (Unix
-    seconds). `failure`: why asking again failed.
+    `until`: the end of its lifetime, of a stale one when the question may be asked again or the
+    reserve ends (Unix seconds). `failure`: why asking again failed.
     """
 
     answer: Answer
@@ -97,7 +97,7 @@ class CacheEntry:
         """
         if self.good is not self.outcome:
             return self.fresh_until
-        return self.fresh_until - refresh_ahead * (self.fresh_until - self.asked_at)
+        return self.fresh_until - refresh_ahead * max(0.0, self.fresh_until - self.asked_at)
 
     def meanwhile(self, now: float) -> Given | None:
         """Return the good answer to give while the question is asked again, None without one."""
@@ -130,7 +130,7 @@ class CacheEntry:
         return Given(
             good,
             stale,
-            self.fresh_until if stale else self.good_until,
+            min(self.fresh_until, self.stale_until) if stale else self.good_until,
             getattr(self.outcome, "reason", None),
         )
 

@@ -56,9 +56,9 @@ class Endpoint:
 class TrailEntry:
     """One question of a resolution and its answer.
 
-    `from_cache`: nothing was asked. `duration`: seconds from question to answer. `kept_for`: the
-    seconds that the answer had left to live when it was given. `stale`: the answer is past its
-    lifetime, and `failure` says why asking again failed.
+    `from_cache`: the answer was remembered. `duration`: seconds from question to answer.
+    `kept_for`: the seconds that the answer had left to live when it was given. `stale`: the answer
+    is past its lifetime, and `failure` says why asking again failed.
     """
 
     question: Question
