@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Final, TypeVar
 
-from matrix_resolve.core.entries import CacheEntry, is_entry_for
+from matrix_resolve.core.entries import CacheEntry, is_believable
 from matrix_resolve.core.questions import AskAddresses, AskWellKnown, Question
 from matrix_resolve.deadlines import within
 from matrix_resolve.errors import CacheError
@@ -15,9 +15,6 @@ from matrix_resolve.policy import Policy
 
 # A cache that takes longer (seconds) costs more than it saves; no answer waits longer for it.
 _CACHE_TIMEOUT = 1.0
-# Clocks differ, and are set. What was asked later than so many seconds from now is not believed,
-# or no answer would ever be newer.
-_SKEW: Final = 300.0
 # Between two looks at whether another process has answered (seconds): soon, then less often.
 _FIRST_LOOK: Final = 0.02
 _LAST_LOOK: Final = 0.5
@@ -119,11 +116,8 @@ class Remembering:
             return None
 
     def _checked(self, question: Question, entry: CacheEntry | None) -> CacheEntry | None:
-        """Return `entry` if it is one for `question`, and was not asked in the future."""
-        if entry is None:
-            return None
-        latest = self._clock.time() + _SKEW
-        if is_entry_for(question, entry) and entry.asked_at <= latest:
+        """Return `entry` if it can be one for `question`."""
+        if entry is None or is_believable(question, entry, self._clock.time()):
             return entry
         error = CacheError("what was cached is no answer to the question", temporary=False)
         self._hooks.tell(CacheFailed(question=question, error=error))

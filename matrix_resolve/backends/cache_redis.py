@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.client import NEVER_DECODE
 from redis.exceptions import MaxConnectionsError, NoScriptError, RedisError, ResponseError
 
-from matrix_resolve.core.entries import CacheEntry, is_entry_for, reconciled
+from matrix_resolve.core.entries import CacheEntry, is_believable, reconciled
 from matrix_resolve.core.questions import question_of
 from matrix_resolve.deadlines import within
 from matrix_resolve.errors import CacheError
@@ -211,8 +211,6 @@ class RedisCache:
                         if asked:
                             raise CacheError("Redis has gone silent")
                         await _within(_QUIET, feed.ping())
-                        with suppress(CacheError):
-                            await self._make_up_all()
                     elif message["type"] == "subscribe":
                         if listening:  # redis-py has connected anew by itself
                             raise CacheError("the connection to Redis was cut off")
@@ -223,6 +221,8 @@ class RedisCache:
                         if key is not None:
                             yield key
                     asked = message is None
+                    with suppress(CacheError):
+                        await self._make_up_all()
         except (RedisError, OSError, UnicodeDecodeError) as error:
             # A client that decodes chokes on messages that are no text.
             raise CacheError(f"Redis: {error}") from error
@@ -253,7 +253,8 @@ class RedisCache:
             entry = CacheEntry.from_json(data)
         except CacheError:
             return None
-        usable = is_entry_for(question, entry) and self._clock.time() < entry.keep_until
+        now = self._clock.time()
+        usable = is_believable(question, entry, now) and now < entry.keep_until
         return entry if usable else None
 
     async def _make_up(self, question: Question) -> None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from matrix_resolve.core.entries import CacheEntry, reconciled
+from matrix_resolve.core.entries import CacheEntry, is_believable, reconciled
 from matrix_resolve.core.questions import question_of
 from matrix_resolve.errors import CacheError
 from matrix_resolve.interfaces import (
@@ -130,7 +130,9 @@ class TieredCache:
         Unless an epoch has begun since `found` was asked for: what was deleted must not come back.
         """
         kept = self._less_doubt(question, await self._near.get(question))
-        entry = kept if found is None else reconciled(kept, found)
+        entry = kept
+        if found is not None and is_believable(question, found, self._clock.time()):
+            entry = reconciled(kept, found)
         if entry is not None and epoch == self._epoch:
             if entry.asked_at < self._doubtful_before:
                 self._confirm(question)

@@ -31,6 +31,9 @@ _VERSION = 1
 _TIMES = ("asked_at", "fresh_until", "keep_until", "good_asked_at", "good_until", "stale_until")
 # So many records or addresses take about as much memory as the rest of an entry.
 _RECORDS_PER_WEIGHT = 4
+# Clocks differ, and are set. What was asked later than so many seconds from now is not believed,
+# or no answer would ever be newer.
+_SKEW = 300.0
 # The last second that `datetime` can hold.
 _LATEST = 253402300799
 _KINDS: dict[type[Question], tuple[type[Answer], ...]] = {
@@ -165,6 +168,15 @@ def is_entry_for(question: Question, entry: object) -> bool:
         isinstance(entry.outcome, kinds)
         and (entry.good is None or isinstance(entry.good, kinds))
         and all(0 <= getattr(entry, name) <= _LATEST for name in _TIMES)
+    )
+
+
+def is_believable(question: Question, entry: object, now: float) -> bool:
+    """Return whether `entry` is one for `question`, and was not asked in the future."""
+    return (
+        isinstance(entry, CacheEntry)
+        and is_entry_for(question, entry)
+        and entry.asked_at <= now + _SKEW
     )
 
 

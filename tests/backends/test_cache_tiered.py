@@ -583,3 +583,21 @@ async def test_system_time_by_default(near: MemoryCache, shared: Shared) -> None
     await tiered.put(EXAMPLE, entry(GOOD, 4e9))
     await tiered.get(EXAMPLE)
     assert shared.asked == ["put"]
+
+
+@pytest.mark.parametrize("foreign", ["nonsense", "another question's", "from the future"])
+async def test_what_is_not_believed(clock: FakeClock, foreign: str) -> None:
+    """What can't be an answer to the question never comes into memory, so the next one counts."""
+    near, shared = MemoryCache(clock=clock), MemoryCache(clock=clock)
+    tiered = TieredCache(near, shared, clock=clock)
+    now = clock.time()
+    given = {
+        "nonsense": object(),
+        "another question's": entry(NotDelegated("status 404"), now),
+        "from the future": entry(GOOD, now + 3600),
+    }[foreign]
+    shared.peek = lambda question, /: given  # type: ignore[method-assign,assignment,return-value]
+    assert await tiered.get(EXAMPLE) is None
+    assert near.peek(EXAMPLE) is None
+    await tiered.put(EXAMPLE, entry(BETTER, now))
+    assert near.peek(EXAMPLE) == entry(BETTER, now)

@@ -9,7 +9,14 @@ from attrs import evolve
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from matrix_resolve.core.entries import CacheEntry, Given, is_entry_for, reconciled, remember
+from matrix_resolve.core.entries import (
+    CacheEntry,
+    Given,
+    is_believable,
+    is_entry_for,
+    reconciled,
+    remember,
+)
 from matrix_resolve.core.lifetimes import Learned, is_good
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.questions import (
@@ -452,6 +459,15 @@ BELONGS = [
 def test_entry_belongs_to_its_question(question: Question, entry: object, belongs: bool) -> None:
     """What a cache gives is believed only if it is an entry that can be one for the question."""
     assert is_entry_for(question, entry) is belongs
+
+
+def test_clocks_may_differ_a_little() -> None:
+    """What was asked minutes in the future is believed; later than that a clock was wrong."""
+    entry = learn(None, GOOD, T + 1)
+    assert is_believable(WELL_KNOWN, entry, T - 299)
+    assert not is_believable(WELL_KNOWN, entry, T - 301)
+    assert not is_believable(SRV, entry, T)
+    assert not is_believable(SRV, None, T)
 
 
 # Its state now
