@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from worlds import FED, OLD, Gate, settled
 
 from matrix_resolve import (
     AddressLookupError,
@@ -29,8 +30,6 @@ from matrix_resolve import (
 from matrix_resolve.core.questions import Delegated, NoSrvRecords
 from matrix_resolve.hooks import CacheFailed, CacheHit, QuestionAnswered, QuestionAsked, TaskFailed
 from matrix_resolve.testing import FakeAddresses, FakeClock, FakeSrv, FakeWellKnown
-
-FED, OLD = "_matrix-fed._tcp.", "_matrix._tcp."
 
 
 @pytest.fixture
@@ -63,30 +62,6 @@ async def resolver(parts: dict[str, Any]) -> AsyncIterator[Resolver]:
         yield resolver
 
 
-class Gate:
-    """An answer that comes when it is let through, and the tasks that are waiting for it."""
-
-    def __init__(self, answer: Any = None) -> None:
-        self.answer = answer
-        self.opened = asyncio.Event()
-        self.waiting = 0
-        self.most = 0
-
-    async def __call__(self, _: str) -> Any:
-        self.waiting += 1
-        self.most = max(self.most, self.waiting)
-        try:
-            await self.opened.wait()
-        finally:
-            self.waiting -= 1
-        return self.answer
-
-
-async def _settled() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-
 # Coalescing
 
 
@@ -107,10 +82,10 @@ async def test_cancelled_waiters_disturb_nobody(
     """Of 20 waiters 10 are cancelled, and the other 10 are served by the one fetch."""
     gate = well_known.answers["a.example"] = Gate({"m.server": "b.example:1"})
     tasks = [asyncio.create_task(resolver.resolve("a.example")) for _ in range(20)]
-    await _settled()
+    await settled()
     for task in tasks[::2]:
         task.cancel()
-    await _settled()
+    await settled()
     gate.opened.set()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [isinstance(result, asyncio.CancelledError) for result in results] == [True, False] * 10
@@ -123,11 +98,11 @@ async def test_a_flight_without_waiters_is_cancelled(
     """When the only waiter goes, the fetch is cancelled, and the next caller gets a new one."""
     gate = well_known.answers["a.example"] = Gate({"m.server": "b.example:1"})
     task = asyncio.create_task(resolver.resolve("a.example"))
-    await _settled()
+    await settled()
     assert gate.waiting == 1
     task.cancel()
     next_caller = asyncio.create_task(resolver.resolve("a.example"))
-    await _settled()
+    await settled()
     assert (gate.waiting, len(well_known.asked)) == (1, 2)
     gate.opened.set()
     assert (await next_caller).host_header == "b.example:1"
@@ -144,7 +119,7 @@ async def test_both_service_names_are_asked_at_once(
     gates = [Gate(), Gate([SrvRecord(0, 0, 1, "c.example")])]
     srv.answers[FED + "b.example"], srv.answers[OLD + "b.example"] = gates
     task = asyncio.create_task(resolver.resolve("a.example"))
-    await _settled()
+    await settled()
     assert [gate.waiting for gate in gates] == [1, 1]
     for gate in gates:
         gate.opened.set()
@@ -156,7 +131,7 @@ async def test_what_is_not_needed_is_cancelled(resolver: Resolver, srv: FakeSrv)
     srv.answers[FED + "a.example"] = [SrvRecord(0, 0, 1, "b.example")]
     gate = srv.answers[OLD + "a.example"] = Gate()
     assert (await resolver.resolve("a.example")).step is Step.SRV
-    await _settled()
+    await settled()
     assert gate.waiting == 0
 
 
@@ -164,7 +139,7 @@ async def test_head_start(resolver: Resolver, well_known: FakeWellKnown, srv: Fa
     """While little is in flight, the SRV lookups of steps 4 and 5 run beside the fetch."""
     gate = well_known.answers["a.example"] = Gate()
     task = asyncio.create_task(resolver.resolve("a.example"))
-    await _settled()
+    await settled()
     assert sorted(srv.asked) == [FED + "a.example", OLD + "a.example"]
     gate.opened.set()
     assert (await task).step is Step.DEFAULT_PORT
@@ -179,14 +154,14 @@ async def test_no_head_start_under_load(
     names = [f"n{number}.example" for number in range(15)]
     well_known.answers |= dict.fromkeys(names, gate)
     tasks = [asyncio.create_task(resolver.resolve(name)) for name in names]
-    await _settled()
+    await settled()
     assert {name.removeprefix(FED).removeprefix(OLD) for name in srv.asked} == set(names[:10])
     gate.opened.set()
     await asyncio.gather(*tasks)
     assert len(srv.asked) == 20
     gate = well_known.answers["later.example"] = Gate({"m.server": "b.example:1"})
     later = asyncio.create_task(resolver.resolve("later.example"))
-    await _settled()
+    await settled()
     assert FED + "later.example" in srv.asked  # those that have ended count no more
     gate.opened.set()
     await later
@@ -224,9 +199,9 @@ async def test_slots(parts: dict[str, Any], well_known: FakeWellKnown, srv: Fake
     policy = Policy(max_well_known_fetches=3, max_dns_lookups=4)
     async with Resolver(**parts, policy=policy) as resolver:
         tasks = [asyncio.create_task(resolver.resolve(name)) for name in names]
-        await _settled()
+        await settled()
         fetches.opened.set()
-        await _settled()
+        await settled()
         lookups.opened.set()
         await asyncio.gather(*tasks)
     assert (fetches.most, lookups.most) == (3, 4)
@@ -289,7 +264,7 @@ async def test_a_bug_in_what_was_asked_ahead(
     asyncio.get_running_loop().set_exception_handler(lambda _, context: contexts.append(context))
     async with Resolver(**parts, hooks=[told.append]) as resolver:
         task = asyncio.create_task(resolver.resolve("a.example"))
-        await _settled()
+        await settled()
         gate.opened.set()
         assert (await task).host_header == "b.example:1"
     assert [context["exception"] for context in contexts] == [error]
@@ -488,11 +463,11 @@ async def test_both_service_names_are_asked_at_once_again(
         srv.answers[FED + "a.example"], srv.answers[OLD + "a.example"] = gates
         fetch = well_known.answers["a.example"] = Gate()
         task = asyncio.create_task(resolver.resolve("a.example"))
-        await _settled()
+        await settled()
         # Remembered, so not asked ahead of need, but both at once when the need is there.
         assert [fetch.waiting, *(gate.waiting for gate in gates)] == [1, 0, 0]
         fetch.opened.set()
-        await _settled()
+        await settled()
         assert [gate.waiting for gate in gates] == [1, 1]
         for gate in gates:
             gate.opened.set()
@@ -516,7 +491,7 @@ async def test_a_plug_in_that_does_not_end(
     well_known.answers["a.example"] = stubborn
     resolver = Resolver(**parts)
     waiting = asyncio.ensure_future(resolver.resolve("a.example"))
-    await _settled()
+    await settled()
     await asyncio.wait_for(resolver.aclose(), 10)
     with pytest.raises(RuntimeError, match="closed"):
         await waiting
@@ -540,7 +515,7 @@ async def test_what_is_made_of_a_cancellation_is_no_answer(
     well_known.answers["a.example"] = giving_up
     async with Resolver(**parts) as resolver:
         task = asyncio.create_task(resolver.resolve("a.example"))
-        await _settled()
+        await settled()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         well_known.answers["a.example"] = {"m.server": "b.example:1"}
@@ -565,10 +540,10 @@ async def test_a_bug_on_cancellation_is_told(
     well_known.answers["a.example"] = failing
     async with Resolver(**parts, hooks=[told.append]) as resolver:
         task = asyncio.create_task(resolver.resolve("a.example"))
-        await _settled()
+        await settled()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await _settled()
+        await settled()
     assert TaskFailed(question=AskWellKnown("a.example"), error=error) in told
     assert [context["exception"] for context in contexts] == [error]
 

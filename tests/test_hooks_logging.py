@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+from worlds import FED, HOUR, OLD, Gate, settled
 
 from matrix_resolve import (
     AskAddresses,
@@ -42,10 +43,8 @@ from matrix_resolve.hooks import (
 from matrix_resolve.hooks_logging import LoggingHook
 from matrix_resolve.testing import FakeAddresses, FakeClock, FakeSrv, FakeWellKnown
 
-FED, OLD = "_matrix-fed._tcp.", "_matrix._tcp."
 DOCUMENT = "https://a.example/.well-known/matrix/server"
 NAME = ServerName.parse("a.example")
-HOUR = 3600.0
 
 Lines = list[tuple[str, str]]
 """What a resolver has logged: (level, line) each."""
@@ -86,23 +85,6 @@ def _lines(caplog: pytest.LogCaptureFixture) -> Lines:
     ]
     caplog.clear()
     return lines
-
-
-async def _settled() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-
-class Gate:
-    """An answer that comes, or is raised, when it is let through."""
-
-    def __init__(self, answer: Any = None) -> None:
-        self.answer = answer
-        self.opened = asyncio.Event()
-
-    async def __call__(self, _: str) -> Any:
-        await self.opened.wait()
-        return self.answer
 
 
 # What a resolver makes of it
@@ -179,7 +161,7 @@ async def test_refreshed_ahead(
         caplog.clear()
         await resolver.resolve("a.example")
         gate.opened.set()
-        await _settled()
+        await settled()
     said = f"'delegates to c.example:1 ({DOCUMENT})'"
     assert _lines(caplog) == [
         ("DEBUG", f"{DOCUMENT}: asking, after 0 ms of waiting for a slot"),
@@ -196,11 +178,11 @@ async def test_aborted(
     parts["well_known"].answers["a.example"] = Gate()
     async with Resolver(**parts) as resolver:
         task = asyncio.create_task(resolver.resolve("a.example"))
-        await _settled()
+        await settled()
         clock.advance(0.5)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await _settled()
+        await settled()
     assert _lines(caplog)[1:] == [("DEBUG", f"{DOCUMENT}: aborted after 500 ms")]
 
 
@@ -217,7 +199,7 @@ async def test_a_bug_in_the_background(
         gate = parts["well_known"].answers["a.example"] = Gate(error)
         await resolver.resolve("a.example")
         gate.opened.set()
-        await _settled()
+        await settled()
     failed = caplog.records[-1]
     assert failed.exc_info is not None
     assert failed.exc_info[1] is error

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import pytest
 from prometheus_client import REGISTRY, CollectorRegistry
+from worlds import FED, HOUR, OLD, Gate, settled
 
 from matrix_resolve import (
     CacheEntry,
@@ -25,8 +26,6 @@ from matrix_resolve.hooks import CacheHit
 from matrix_resolve.hooks_prometheus import PrometheusHook
 from matrix_resolve.testing import FakeAddresses, FakeClock, FakeSrv, FakeWellKnown
 
-FED, OLD = "_matrix-fed._tcp.", "_matrix._tcp."
-HOUR = 3600.0
 KINDS = ("well_known", "srv", "addresses")
 OUTCOMES = ("found", "none", "failed")
 
@@ -56,23 +55,6 @@ def parts(clock: FakeClock, registry: CollectorRegistry) -> dict[str, Any]:
         "rng": random.Random(1),
         "hooks": [PrometheusHook(registry)],
     }
-
-
-class Gate:
-    """An answer that comes when it is let through."""
-
-    def __init__(self, answer: Any = None) -> None:
-        self.answer = answer
-        self.opened = asyncio.Event()
-
-    async def __call__(self, _: str) -> Any:
-        await self.opened.wait()
-        return self.answer
-
-
-async def _settled() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 def _value(registry: CollectorRegistry, name: str, **labels: str) -> float:
@@ -160,11 +142,11 @@ async def test_in_flight_and_times(
     of = {"kind": "well_known"}
     async with Resolver(**parts) as resolver:
         tasks = [asyncio.create_task(resolver.resolve(name)) for name in names]
-        await _settled()
+        await settled()
         assert _value(registry, "questions_in_flight", **of) == 1
         clock.advance(3.0)
         gates[0].opened.set()
-        await _settled()
+        await settled()
         assert _value(registry, "questions_in_flight", **of) == 1
         clock.advance(0.2)
         gates[1].opened.set()
@@ -245,10 +227,10 @@ async def test_refreshed_ahead(
         clock.advance(22 * HOUR)
         gate = parts["well_known"].answers["a.example"] = Gate(answer)
         assert not (await resolver.resolve("a.example")).stale
-        await _settled()
+        await settled()
         assert _value(registry, "questions_in_flight", kind="well_known") == 1
         gate.opened.set()
-        await _settled()
+        await settled()
     assert _value(registry, "cache_hits_total") == 1
     refreshed = {
         word: _value(registry, "refreshes_total", kind="well_known", outcome=word)
@@ -265,11 +247,11 @@ async def test_aborted(
     parts["well_known"].answers["a.example"] = Gate()
     async with Resolver(**parts) as resolver:
         task = asyncio.create_task(resolver.resolve("a.example"))
-        await _settled()
+        await settled()
         clock.advance(1.0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await _settled()
+        await settled()
     assert _moved(registry) == {
         "questions_total well_known aborted": 1,
         "question_wait_seconds_count well_known": 1,
@@ -283,7 +265,7 @@ async def test_closing(parts: dict[str, Any], registry: CollectorRegistry) -> No
         parts["well_known" if name == "a.example" else "srv"].answers[name] = gate
     async with Resolver(**parts) as resolver:
         tasks = [asyncio.create_task(resolver.resolve(f"{name}.example")) for name in "ab"]
-        await _settled()
+        await settled()
         assert _value(registry, "questions_in_flight", kind="well_known") == 1
         assert _value(registry, "questions_in_flight", kind="srv") == 2
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -316,7 +298,7 @@ async def test_a_bug_in_the_background(
         clock.advance(22 * HOUR)
         parts["well_known"].answers["a.example"] = ZeroDivisionError("bug")
         await resolver.resolve("a.example")
-        await _settled()
+        await settled()
     assert _value(registry, "task_failures_total") == 1
     assert _value(registry, "questions_in_flight", kind="well_known") == 0
 

@@ -2,12 +2,12 @@
 
 import asyncio
 import os
-import random
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from worlds import DAY, World
 
 from matrix_resolve import (
     AddressLookupError,
@@ -28,38 +28,7 @@ from matrix_resolve import (
     Target,
     WellKnownFetchError,
 )
-from matrix_resolve.testing import FakeAddresses, FakeClock, FakeSrv, FakeWellKnown
-
-DAY = 86400.0
-
-
-class World:
-    """Fake plug-ins and a clock, and resolvers made of them."""
-
-    def __init__(self) -> None:
-        self.well_known = FakeWellKnown()
-        self.srv = FakeSrv()
-        self.addresses = FakeAddresses()
-        self.clock = FakeClock()
-        self.cache = MemoryCache(clock=self.clock)
-
-    def resolver(self, **settings: Any) -> Resolver:
-        """Return a resolver over these parts; `settings` win."""
-        parts: dict[str, Any] = {
-            "well_known": self.well_known,
-            "srv": self.srv,
-            "addresses": self.addresses,
-            "cache": self.cache,
-            "clock": self.clock,
-            "rng": random.Random(7),
-            "policy": Policy(jitter=0),
-        }
-        return Resolver(**(parts | settings))
-
-    @property
-    def asked(self) -> int:
-        """How many questions the plug-ins have seen."""
-        return sum(len(f.asked) for f in (self.well_known, self.srv, self.addresses))
+from matrix_resolve.testing import FakeAddresses
 
 
 @pytest.fixture

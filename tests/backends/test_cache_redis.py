@@ -5,7 +5,7 @@ import itertools
 import json
 import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MaxConnectionsError, OutOfMemoryError
 from servers import RedisServer, running_redis
@@ -563,6 +564,29 @@ async def test_closing_the_feed(cache: RedisCache, raw: Redis, listening: bool) 
             with pytest.raises(asyncio.CancelledError):
                 await waiting
     await eventually(alone)
+
+
+@pytest.mark.usefixtures("often")
+async def test_feed_that_is_cancelled_while_it_pings(
+    cache: RedisCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though redis-py may swallow a cancellation, a feed that is told to end does."""
+    pinging = asyncio.Event()
+
+    async def ping(_: PubSub) -> bool:
+        pinging.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(LONG)
+        return True
+
+    monkeypatch.setattr(PubSub, "ping", ping)
+    async with aclosing(cache.invalidations()) as feed:
+        await anext(feed)
+        waiting = asyncio.ensure_future(anext(feed))
+        await pinging.wait()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
 
 
 async def test_feed_that_is_cut_off(cache: RedisCache, raw: Redis) -> None:
