@@ -132,10 +132,9 @@ class Resolver:
                 return kept.resolution
         return await self._resolve(name)
 
-    async def _resolve(self, name: str | ServerName) -> Resolution:
+    async def _resolve(self, text: str | ServerName) -> Resolution:
         self._check_usable()
-        if not isinstance(name, ServerName):
-            name = ServerName.parse(name)
+        name = _parsed(text)
         kept = self._kept(name)
         if kept is not None:
             resolution, asked = self._concluding.drawn_anew(kept), False
@@ -181,13 +180,12 @@ class Resolver:
         `InvalidServerNameError`, and `ServiceNotOfferedError` when that is what is known.
         """
         self._check_usable()
-        if not isinstance(name, ServerName):
-            name = ServerName.parse(name)
-        kept = self._kept(name)
+        parsed = _parsed(name)
+        kept = self._kept(parsed)
         if kept is not None:
             return self._concluding.drawn_anew(kept)
-        concluded = decide_from_memory(name, self._answering, self._policy)
-        return None if concluded is None else self._concluded(name, *concluded).resolution
+        concluded = decide_from_memory(parsed, self._answering, self._policy)
+        return None if concluded is None else self._concluded(parsed, *concluded).resolution
 
     async def invalidate(self, name: str | ServerName) -> None:
         """Forget everything that the answer about `name` rests on, addresses included.
@@ -197,10 +195,9 @@ class Resolver:
         decided anew too. Raises `InvalidServerNameError`.
         """
         self._check_usable()
-        if not isinstance(name, ServerName):
-            name = ServerName.parse(name)
-        kept = self._resolved.get(str(name))  # the cache may know less of it by now
-        questions = await questions_behind(name, self._answering, self._policy)
+        parsed = _parsed(name)
+        kept = self._resolved.get(str(parsed))  # the cache may know less of it by now
+        questions = await questions_behind(parsed, self._answering, self._policy)
         await self._answering.forget({*questions, *(() if kept is None else kept.questions())})
 
     async def report_unreachable(self, resolution: Resolution) -> None:
@@ -254,6 +251,10 @@ class Resolver:
             self._answering.start()
         elif self._loop is not loop or self._pid != os.getpid():
             raise RuntimeError("a resolver belongs to the event loop and process of its first use")
+
+
+def _parsed(name: str | ServerName) -> ServerName:
+    return name if isinstance(name, ServerName) else ServerName.parse(name)
 
 
 def _tell_of(resolution: Resolution, hooks: Hooks, *, asked: bool) -> None:
