@@ -35,8 +35,8 @@ _QUIET: Final = 1.0
 _AT_ONCE: Final = 16
 # Writers of one entry come between each other only now and then.
 _TRIES: Final = 5
-# What failed in an outage and is to be made up for; beyond this the oldest is given up.
-_MOST_OWED: Final = 10_000
+# Leases held, and what failed in an outage and is to be made up for: so many of each are noted.
+_MOST_NOTED: Final = 10_000
 # The largest entry has twice 64 records with names of 253 octets. More is not ours to parse.
 _LARGEST: Final = 1 << 18
 
@@ -150,6 +150,7 @@ class RedisCache:
         self._clock = clock
         self._name = secrets.token_hex(8)
         self._attempts = _Attempts(clock, timeout)
+        self._held: dict[Question, None] = {}  # leases
         # What Redis has not heard of: deletions and their times, and leases that are over.
         self._undeleted: dict[Question, float] = {}
         self._unreleased: dict[Question, None] = {}
@@ -172,7 +173,7 @@ class RedisCache:
 
         A deletion that fails is made up for when Redis is there again.
         """
-        _owe(self._undeleted, question, self._clock.time())
+        _note(self._undeleted, question, self._clock.time())
         await self._make_up(question)
 
     async def lease(self, question: Question, seconds: float, /) -> Lease:
@@ -181,19 +182,25 @@ class RedisCache:
         Who holds the lease already has it prolonged.
         """
         await self._make_up(question)
-        # Should this fail or be cancelled, it may be held all the same.
-        _owe(self._unreleased, question, None)
-        held, data = await self._attempts.make(
-            lambda: self._run(_LEASE, question, self._token(), _milliseconds(seconds))
-        )
         self._unreleased.pop(question, None)
+        try:
+            held, data = await self._attempts.make(
+                lambda: self._run(_LEASE, question, self._token(), _milliseconds(seconds))
+            )
+        except _NotTriedError:
+            raise
+        except BaseException:  # it may be held all the same
+            _note(self._unreleased, question, None)
+            raise
+        if held:
+            _note(self._held, question, None)
         return Lease(held=bool(held), entry=self._read(question, data))
 
     async def release(self, question: Question, /) -> None:
         """Let another one ask; without effect if the lease is not held here any more."""
-        _owe(self._unreleased, question, None)
-        await self._attempts.make(lambda: self._run(_RELEASE, question, self._token()))
-        self._unreleased.pop(question, None)
+        if question in self._held:
+            del self._held[question]
+            await self._release(question)
 
     async def invalidations(self) -> AsyncGenerator[str | None, None]:
         """Yield None once it listens, and then the `key` of each question deleted elsewhere.
@@ -270,7 +277,16 @@ class RedisCache:
         for question in tuple(self._undeleted):
             await self._make_up(question)
         for question in tuple(self._unreleased):
-            await self.release(question)
+            if question in self._unreleased:
+                await self._release(question)
+
+    async def _release(self, question: Question) -> None:
+        self._unreleased.pop(question, None)
+        try:
+            await self._attempts.make(lambda: self._run(_RELEASE, question, self._token()))
+        except BaseException:
+            _note(self._unreleased, question, None)
+            raise
 
     async def _delete(self, question: Question, deleted_at: float) -> None:
         message = f"{self._token()} {question.key}"
@@ -320,6 +336,10 @@ class RedisCache:
             return await self._command("EVAL", script.text, *rest, **{NEVER_DECODE: True})
 
 
+class _NotTriedError(CacheError):
+    """Redis has not been asked."""
+
+
 class _Attempts:
     """Tries operations, some at once, each for a moment; none for a while after a failure."""
 
@@ -335,7 +355,7 @@ class _Attempts:
         async with self._slots:
             if self._down:
                 if self._clock.monotonic() < self._again_at:
-                    raise CacheError("Redis has failed a moment ago")
+                    raise _NotTriedError("Redis has failed a moment ago")
                 self._pause()  # for the others: one is enough to see whether it is back
             try:
                 done = await _within(self._timeout, operation())
@@ -375,11 +395,11 @@ def _times_cancelled() -> int:
     return 0 if task is None else task.cancelling()
 
 
-def _owe(owed: dict[Question, _T], question: Question, what: _T) -> None:
-    """Note what is owed about `question`."""
-    owed[question] = what
-    if len(owed) > _MOST_OWED:
-        del owed[next(iter(owed))]
+def _note(noted: dict[Question, _T], question: Question, what: _T) -> None:
+    """Note something about `question`, and forget the oldest note if there are too many."""
+    noted[question] = what
+    if len(noted) > _MOST_NOTED:
+        del noted[next(iter(noted))]
 
 
 def _asked_since(entry: CacheEntry, deleted_at: float) -> CacheEntry | None:

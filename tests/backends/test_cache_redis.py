@@ -642,7 +642,6 @@ OPERATIONS: dict[str, Callable[[RedisCache], Awaitable[Any]]] = {
     "put": lambda cache: cache.put(EXAMPLE, entry(GOOD, NOW)),
     "delete": lambda cache: cache.delete(EXAMPLE),
     "lease": lambda cache: cache.lease(EXAMPLE, LONG),
-    "release": lambda cache: cache.release(EXAMPLE),
 }
 
 
@@ -903,6 +902,30 @@ async def test_made_up_for_unasked(
     assert (await elsewhere.lease(OTHER, LONG)).held
 
 
+async def test_made_up_for_though_the_feed_is_busy(
+    cache: RedisCache,
+    client: Meddling,
+    raw: Redis,
+    clock: FakeClock,
+    failing: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A feed that is never quiet makes up for an outage too."""
+    monkeypatch.setattr("matrix_resolve.backends.cache_redis._QUIET", LONG)
+    async with aclosing(cache.invalidations()) as feed:
+        await anext(feed)
+        failing()
+        with pytest.raises(CacheError):
+            await cache.delete(EXAMPLE)
+        client.meddle = None
+        clock.advance(1)
+        elsewhere = RedisCache(raw, clock=clock, timeout=LONG)
+        for question in (OTHER, AskWellKnown("next.example")):
+            await elsewhere.delete(question)
+            assert await anext(feed) == question.key
+    assert await raw.exists(GONE) == 1
+
+
 @pytest.mark.usefixtures("often")
 async def test_lease_that_nobody_knows_of(cache: RedisCache, client: Meddling, raw: Redis) -> None:
     """A lease whose taker was cancelled before the reply came does not keep others waiting."""
@@ -931,6 +954,29 @@ async def test_lease_that_nobody_knows_of(cache: RedisCache, client: Meddling, r
 
 
 @pytest.mark.usefixtures("often")
+async def test_lease_on_its_way(cache: RedisCache, client: Meddling, raw: Redis) -> None:
+    """While a lease is being taken, nothing releases it."""
+    sending = asyncio.Event()
+
+    async def hold_up(*_: Any) -> None:
+        client.meddle = None
+        await raw.set(LEASE, cache._token())  # Redis is quicker than its reply
+        await sending.wait()
+
+    client.meddle = hold_up
+    taking = asyncio.ensure_future(cache.lease(EXAMPLE, DAY))
+    async with aclosing(cache.invalidations()) as feed:
+        await anext(feed)
+        waiting = asyncio.ensure_future(anext(feed))
+        await asyncio.wait([waiting], timeout=0.5)
+        assert await raw.exists(LEASE) == 1
+        sending.set()
+        assert (await taking).held
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+
+@pytest.mark.usefixtures("often")
 async def test_leased_again_before_the_release(
     cache: RedisCache, client: Meddling, raw: Redis, clock: FakeClock, failing: Callable[[], None]
 ) -> None:
@@ -951,15 +997,44 @@ async def test_leased_again_before_the_release(
     assert await raw.exists(LEASE) == 1
 
 
-async def test_what_is_owed_is_bounded(
-    server: RedisServer, hasty: RedisCache, monkeypatch: pytest.MonkeyPatch
+async def test_what_is_noted_is_bounded(
+    cache: RedisCache, failing: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a long outage only so much is noted, the latest."""
-    monkeypatch.setattr("matrix_resolve.backends.cache_redis._MOST_OWED", 3)
-    server.hang()
+    monkeypatch.setattr("matrix_resolve.backends.cache_redis._MOST_NOTED", 3)
     questions: list[Question] = [AskWellKnown(f"{number}.example") for number in range(5)]
     for question in questions:
-        for lost in (hasty.delete(question), hasty.release(question)):
-            with pytest.raises(CacheError):
-                await lost
-    assert [*hasty._undeleted] == [*hasty._unreleased] == questions[2:]
+        await cache.lease(question, LONG)
+    assert [*cache._held] == questions[2:]
+    failing()
+    for question in questions[2:]:
+        with pytest.raises(CacheError):
+            await cache.release(question)
+    for question in questions:
+        with pytest.raises(CacheError):
+            await cache.delete(question)
+    assert [*cache._undeleted] == [*cache._unreleased] == questions[2:]
+    assert not cache._held
+
+
+async def test_leases_that_were_not_tried(cache: RedisCache, failing: Callable[[], None]) -> None:
+    """In an outage, of the leases wanted only those that Redis may have heard of are noted."""
+    failing()
+    for number in range(3):
+        with pytest.raises(CacheError):
+            await cache.lease(AskWellKnown(f"{number}.example"), LONG)
+    assert [*cache._unreleased] == [AskWellKnown("0.example")]
+
+
+async def test_release_of_what_is_not_held(
+    cache: RedisCache, client: Meddling, raw: Redis, clock: FakeClock
+) -> None:
+    """Where there is nothing to release, Redis is not asked."""
+    await cache.lease(EXAMPLE, LONG)
+    await cache.release(EXAMPLE)
+    await RedisCache(raw, clock=clock, timeout=LONG).lease(OTHER, LONG)
+    assert not (await cache.lease(OTHER, LONG)).held
+    before = client.commands
+    for question in (EXAMPLE, OTHER):
+        await cache.release(question)
+    assert client.commands == before
