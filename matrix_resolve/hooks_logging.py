@@ -1,6 +1,7 @@
 """A hook that writes what a resolver does to a log, one line per event."""
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Final, assert_never
 
@@ -34,6 +35,8 @@ _LEVELS: Final[Mapping[type, int]] = {
     CacheFailed: logging.WARNING,
     TaskFailed: logging.ERROR,
 }
+# A cache that is down fails at every turn: one warning in so many seconds tells of it.
+_ONE_WARNING_IN: Final = 10.0
 # Characters of an answer or an error: a reason with two names and a URL, not a whole document.
 _LONGEST: Final = 300
 
@@ -43,8 +46,8 @@ class LoggingHook:
 
     `logger` is `logging.getLogger("matrix_resolve")` by default. DEBUG has what is asked, answered,
     given up, found in the cache, refreshed, or decided by deprecated records; INFO that an answer
-    was stale or degraded; WARNING that the cache failed; ERROR, with the traceback, that work in
-    the background met a bug.
+    was stale or degraded; WARNING, once in ten seconds, that the cache failed; ERROR, with the
+    traceback, that work in the background met a bug.
 
     What other servers say stands quoted, in printable ASCII, 300 characters at most, so that it
     can't pass for a line of the log. A traceback is as Python writes it.
@@ -52,10 +55,17 @@ class LoggingHook:
 
     def __init__(self, logger: logging.Logger | None = None) -> None:
         self._logger = logging.getLogger("matrix_resolve") if logger is None else logger
+        self._quiet_until = 0.0
 
     def __call__(self, event: ResolverEvent, /) -> None:
         """Log `event`, if its level is enabled and it is of a kind that this version knows."""
         level = _LEVELS.get(type(event))
+        if isinstance(event, CacheFailed):
+            now = time.monotonic()
+            if now < self._quiet_until:
+                level = logging.DEBUG
+            else:
+                self._quiet_until = now + _ONE_WARNING_IN
         if level is None or not self._logger.isEnabledFor(level):
             return
         message, *values = _line(event)

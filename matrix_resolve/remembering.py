@@ -17,7 +17,7 @@ from matrix_resolve.policy import Policy
 _CACHE_TIMEOUT = 1.0
 # Between two looks at whether another process has answered (seconds): soon, then less often.
 _FIRST_LOOK: Final = 0.02
-_LAST_LOOK: Final = 0.5
+_LAST_LOOK: Final = 0.2
 
 _T = TypeVar("_T")
 

@@ -115,8 +115,9 @@ class Resolver:
     async def resolve(self, name: str | ServerName) -> Resolution:
         """Find where `name` leads, by "Resolving server names" of the specification.
 
-        Ends within `well_known_timeout + dns_timeout` once it has its slots. A repeated answer may
-        be the same object; the order of several targets is drawn anew each time. Raises
+        Ends within `well_known_timeout + dns_timeout` once it has its slots; where workers share a
+        cache, one that waits for another to ask has none yet. A repeated answer may be the same
+        object; the order of several targets is drawn anew each time. Raises
         `InvalidServerNameError`, `ServiceNotOfferedError`, and with `srv_failure="raise"`
         `SrvLookupError`.
         """

@@ -386,3 +386,19 @@ def test_long_texts(caplog: pytest.LogCaptureFixture) -> None:
     LoggingHook()(CacheFailed(question=AskWellKnown("a.example"), error=error))
     ((_, line),) = _lines(caplog)
     assert len(line) < 400
+
+
+def test_a_cache_that_is_down(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One warning in ten seconds tells of it; the other failures are there for those who dig."""
+    now = 1000.0
+    monkeypatch.setattr("matrix_resolve.hooks_logging.time.monotonic", lambda: now)
+    caplog.set_level(logging.DEBUG)
+    hook = LoggingHook()
+    levels = []
+    for seconds in (0.0, 0.1, 9.8, 0.2, 5.0):
+        now += seconds
+        hook(CacheFailed(question=AskWellKnown("a.example"), error=CacheError("refused")))
+        levels += [level for level, _ in _lines(caplog)]
+    assert levels == ["WARNING", "DEBUG", "DEBUG", "WARNING", "DEBUG"]

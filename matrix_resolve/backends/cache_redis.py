@@ -1,6 +1,5 @@
 """A cache that processes share, in Redis (extra `redis`)."""
 
-import asyncio
 import hashlib
 import math
 import os
@@ -13,26 +12,20 @@ from typing import Any, Final, TypeVar
 from attrs import evolve
 from redis.asyncio import Redis
 from redis.client import NEVER_DECODE
-from redis.exceptions import MaxConnectionsError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from matrix_resolve.core.entries import CacheEntry, is_believable, reconciled
 from matrix_resolve.core.questions import question_of
-from matrix_resolve.deadlines import within
 from matrix_resolve.errors import CacheError
 from matrix_resolve.interfaces import Clock, Lease, Question
+from matrix_resolve.redis_attempts import Attempts, NotTriedError, unless_cancelled
 
 # Times in seconds.
-# After a failure nobody tries for so long: a resolve asks its cache half a dozen times, and all of
-# them together must not cost much more than one time-out.
-_PAUSE: Final = 1.0
 # A deletion is known for longer than a question asked before it can be under way.
 _DELETION_KNOWN: Final = 600.0
 # A feed that is quiet for so long is asked for a sign of life, which has as long to come.
 _QUIET: Final = 1.0
 
-# redis-py needs a connection for each command under way. A burst of resolves must not open
-# hundreds; so many keep a Redis nearby busy.
-_AT_ONCE: Final = 16
 # Writers of one entry come between each other only now and then.
 _TRIES: Final = 5
 # Leases held, and what failed in an outage and is to be made up for: so many of each are noted.
@@ -149,7 +142,7 @@ class RedisCache:
         self._channel = f"{prefix}invalidations"
         self._clock = clock
         self._name = secrets.token_hex(8)
-        self._attempts = _Attempts(clock, timeout)
+        self._attempts = Attempts(clock, timeout)
         self._held: dict[Question, None] = {}  # leases
         # What Redis has not heard of: deletions and their times, and leases that are over.
         self._undeleted: dict[Question, float] = {}
@@ -187,7 +180,7 @@ class RedisCache:
             held, data = await self._attempts.make(
                 lambda: self._run(_LEASE, question, self._token(), _milliseconds(seconds))
             )
-        except _NotTriedError:
+        except NotTriedError:
             raise
         except BaseException:  # it may be held all the same
             _note(self._unreleased, question, None)
@@ -209,15 +202,15 @@ class RedisCache:
         """
         try:
             async with self._client.pubsub() as feed:
-                await _within(_QUIET, feed.subscribe(self._channel))
+                await unless_cancelled(_QUIET, feed.subscribe(self._channel))
                 listening = asked = False
                 while True:
                     # redis-py may try to connect again and again: not for longer than this.
-                    message = await _within(2 * _QUIET, feed.get_message(timeout=_QUIET))
+                    message = await unless_cancelled(2 * _QUIET, feed.get_message(timeout=_QUIET))
                     if message is None:
                         if asked:
                             raise CacheError("Redis has gone silent")
-                        await _within(_QUIET, feed.ping())
+                        await unless_cancelled(_QUIET, feed.ping())
                     elif message["type"] == "subscribe":
                         if listening:  # redis-py has connected anew by itself
                             raise CacheError("the connection to Redis was cut off")
@@ -334,65 +327,6 @@ class RedisCache:
             return await self._command("EVALSHA", script.sha, *rest, **{NEVER_DECODE: True})
         except NoScriptError:  # a new Redis, or one that was started again
             return await self._command("EVAL", script.text, *rest, **{NEVER_DECODE: True})
-
-
-class _NotTriedError(CacheError):
-    """Redis has not been asked."""
-
-
-class _Attempts:
-    """Tries operations, some at once, each for a moment; none for a while after a failure."""
-
-    def __init__(self, clock: Clock, timeout: float) -> None:
-        self._clock = clock
-        self._timeout = timeout
-        self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._down = False
-        self._again_at = 0.0
-
-    async def make(self, operation: Callable[[], Awaitable[_T]]) -> _T:
-        """Return what `operation` does; raise `CacheError` if Redis fails, or has just failed."""
-        async with self._slots:
-            if self._down:
-                if self._clock.monotonic() < self._again_at:
-                    raise _NotTriedError("Redis has failed a moment ago")
-                self._pause()  # for the others: one is enough to see whether it is back
-            try:
-                done = await _within(self._timeout, operation())
-            except (ResponseError, MaxConnectionsError) as error:
-                # Redis said no, or our own side did: that takes no time.
-                raise CacheError(f"Redis: {error}") from error
-            except (RedisError, OSError) as error:
-                self._pause()
-                raise CacheError(f"Redis: {error}") from error
-            except CacheError:
-                self._pause()
-                raise
-            self._down = False
-            return done
-
-    def _pause(self) -> None:
-        self._down = True
-        self._again_at = self._clock.monotonic() + _PAUSE
-
-
-async def _within(seconds: float, asked: Awaitable[_T]) -> _T:
-    """Do what `within` does, and lose no cancellation.
-
-    redis-py uses `asyncio.wait_for`, which before Python 3.12 swallows one that comes at the moment
-    at which it is done.
-    """
-    cancelled = _times_cancelled()
-    try:
-        return await within(seconds, asked, CacheError)
-    finally:
-        if _times_cancelled() > cancelled:
-            raise asyncio.CancelledError
-
-
-def _times_cancelled() -> int:
-    task = asyncio.current_task()
-    return 0 if task is None else task.cancelling()
 
 
 def _note(noted: dict[Question, _T], question: Question, what: _T) -> None:
