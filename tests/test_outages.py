@@ -430,6 +430,48 @@ async def test_closing_is_no_failure_of_the_server(world: World) -> None:
     assert await world.cache.get(AskWellKnown(NAME)) is None
 
 
+async def test_closing_is_no_failure_of_a_server_that_ends_late(world: World) -> None:
+    """Nor is it when the fetch takes a while to end, and its callers have gone by then."""
+
+    async def slow_to_end(_: str) -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            await asyncio.sleep(0.02)
+
+    world.well_known.answers[NAME] = slow_to_end
+    resolver = world.resolver()
+    task = asyncio.create_task(resolver.resolve(NAME))
+    await settled()
+    world.clock.advance(9)
+    await resolver.aclose()
+    await asyncio.gather(task, return_exceptions=True)
+    assert await world.cache.get(AskWellKnown(NAME)) is None
+
+
+async def test_who_comes_while_a_fetch_is_being_given_up(world: World, resolver: Resolver) -> None:
+    """The next caller waits for it to end, and then knows of the failure."""
+    ending = asyncio.Event()
+
+    async def slow_to_end(_: str) -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            await ending.wait()
+
+    world.well_known.answers[NAME] = slow_to_end
+    given_up = asyncio.create_task(resolver.resolve(NAME))
+    await settled()
+    world.clock.advance(3)
+    given_up.cancel()
+    await asyncio.gather(given_up, return_exceptions=True)
+    coming = asyncio.create_task(resolver.resolve(NAME))
+    await settled()
+    ending.set()
+    assert said(await coming) == "a"
+    assert len(world.well_known.asked) == 1
+
+
 async def test_a_name_in_use_survives_the_give_up_of_others(
     world: World, resolver: Resolver
 ) -> None:
