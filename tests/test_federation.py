@@ -15,7 +15,7 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 from test_federation_connecting import with_ipv6
 from test_specification import STEPS, Row, row
-from worlds import FED
+from worlds import FED, HANGS, client_of
 
 from matrix_resolve import (
     Attempt,
@@ -33,21 +33,6 @@ from matrix_resolve.testing import Certificate, LoopbackFederation, Raw, Redirec
 
 NAME = "example.org"
 TARGET = f"{NAME}:8450"
-# Nothing here takes longer than this (seconds), however busy the machine is.
-HANGS = 20.0
-
-
-@asynccontextmanager
-async def client_of(
-    federation: LoopbackFederation, **settings: Any
-) -> AsyncIterator[FederationClient]:
-    """Open a client of the federation with a resolver of its own."""
-    async with (
-        asyncio.timeout(HANGS),
-        federation.resolver() as resolver,
-        federation.client(resolver, **settings) as client,
-    ):
-        yield client
 
 
 async def answered(

@@ -4,12 +4,11 @@ import asyncio
 import gc
 import tracemalloc
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 import pytest
+from worlds import HANGS, client_of
 
 from matrix_resolve import ConnectError, FederationClient, MatrixResolveError
 from matrix_resolve.testing import (
@@ -24,21 +23,6 @@ from matrix_resolve.testing import (
 
 NAME = "example.org"
 TARGET = f"{NAME}:8450"
-# Nothing here takes longer than this (seconds), however busy the machine is.
-HANGS = 30.0
-
-
-@asynccontextmanager
-async def client_of(
-    federation: LoopbackFederation, **settings: Any
-) -> AsyncIterator[FederationClient]:
-    """Open a client of the federation with a resolver of its own."""
-    async with (
-        asyncio.timeout(HANGS),
-        federation.resolver() as resolver,
-        federation.client(resolver, **settings) as client,
-    ):
-        yield client
 
 
 async def asked(client: FederationClient, name: str = TARGET, **kwargs: Any) -> int:

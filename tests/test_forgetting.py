@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from worlds import DAY, FED, HOUR, MINUTE, OLD, Gate, World, settled
+from worlds import DAY, FED, HOUR, MINUTE, OLD, Gate, SlowToEnd, World, settled
 
 from matrix_resolve import (
     AskAddresses,
@@ -293,22 +293,14 @@ async def test_giving_up_does_not_bring_back_what_is_invalidated(
     world.well_known.answers[NAME] = {"m.server": "old.example:1"}
     await resolver.resolve(NAME)
     world.clock.advance(25 * HOUR)
-    ending = asyncio.Event()
-
-    async def slow_to_end(_: str) -> None:
-        try:
-            await asyncio.sleep(3600)
-        finally:
-            await ending.wait()
-
-    world.well_known.answers[NAME] = slow_to_end
+    fetch = world.well_known.answers[NAME] = SlowToEnd()
     task = asyncio.create_task(resolver.resolve(NAME))
     await settled()
     world.clock.advance(3)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await resolver.invalidate(NAME)
-    ending.set()
+    fetch.may_end.set()
     await settled()
     world.well_known.answers[NAME] = WellKnownFetchError("down")
     assert (await resolver.resolve(NAME)).step is Step.DEFAULT_PORT

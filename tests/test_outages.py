@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from worlds import DAY, FED, HOUR, MINUTE, OLD, Gate, World, settled
+from worlds import DAY, FED, HOUR, MINUTE, OLD, Gate, SlowToEnd, World, settled
 
 from matrix_resolve import (
     AddressLookupError,
@@ -451,15 +451,7 @@ async def test_closing_is_no_failure_of_a_server_that_ends_late(world: World) ->
 
 async def test_who_comes_while_a_fetch_is_being_given_up(world: World, resolver: Resolver) -> None:
     """The next caller waits for it to end, and then knows of the failure."""
-    ending = asyncio.Event()
-
-    async def slow_to_end(_: str) -> None:
-        try:
-            await asyncio.sleep(3600)
-        finally:
-            await ending.wait()
-
-    world.well_known.answers[NAME] = slow_to_end
+    fetch = world.well_known.answers[NAME] = SlowToEnd()
     given_up = asyncio.create_task(resolver.resolve(NAME))
     await settled()
     world.clock.advance(3)
@@ -467,7 +459,7 @@ async def test_who_comes_while_a_fetch_is_being_given_up(world: World, resolver:
     await asyncio.gather(given_up, return_exceptions=True)
     coming = asyncio.create_task(resolver.resolve(NAME))
     await settled()
-    ending.set()
+    fetch.may_end.set()
     assert said(await coming) == "a"
     assert len(world.well_known.asked) == 1
 

@@ -2,15 +2,25 @@
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
-from matrix_resolve import MemoryCache, Policy, Resolver
-from matrix_resolve.testing import FakeAddresses, FakeClock, FakeSrv, FakeWellKnown
+from matrix_resolve import FederationClient, MemoryCache, Policy, Resolver
+from matrix_resolve.testing import (
+    FakeAddresses,
+    FakeClock,
+    FakeSrv,
+    FakeWellKnown,
+    LoopbackFederation,
+)
 
 MINUTE = 60.0
 HOUR = 3600.0
 DAY = 24 * HOUR
 FED, OLD = "_matrix-fed._tcp.", "_matrix._tcp."
+# Nothing that goes over loopback takes longer than this (seconds), however busy the machine is.
+HANGS = 30.0
 
 
 class World:
@@ -62,6 +72,19 @@ class Gate:
         return self.answer
 
 
+class SlowToEnd:
+    """An answer that never comes, and that takes until `may_end` to end when it is cancelled."""
+
+    def __init__(self) -> None:
+        self.may_end = asyncio.Event()
+
+    async def __call__(self, _: str) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await self.may_end.wait()
+
+
 async def settled() -> None:
     """Let what can go on without waiting for time go on to its end."""
     for _ in range(50):
@@ -73,3 +96,16 @@ async def all_landed(resolver: Resolver) -> None:
     flights = resolver._answering._flights._in_the_air
     if flights:
         await asyncio.wait([flight.task for flight in flights])
+
+
+@asynccontextmanager
+async def client_of(
+    federation: LoopbackFederation, **settings: Any
+) -> AsyncIterator[FederationClient]:
+    """Open a client of the federation with a resolver of its own."""
+    async with (
+        asyncio.timeout(HANGS),
+        federation.resolver() as resolver,
+        federation.client(resolver, **settings) as client,
+    ):
+        yield client
