@@ -10,7 +10,8 @@ import asyncio
 import json
 import sys
 import time
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
 from redis.asyncio import Redis
@@ -20,6 +21,21 @@ from matrix_resolve.backends.cache_redis import RedisCache
 from matrix_resolve.backends.cache_tiered import TieredCache
 from matrix_resolve.core.questions import question_of
 from matrix_resolve.testing import FakeAddresses, FakeSrv, FakeWellKnown
+
+
+class Cache(TieredCache):
+    """Memory before Redis, and whether the resolver hears what other processes delete."""
+
+    def __init__(self, redis: RedisCache) -> None:
+        super().__init__(MemoryCache(), redis)
+        self.listens = asyncio.Event()
+
+    async def invalidations(self) -> AsyncGenerator[str | None, None]:
+        """Do what any such cache does, and note that it is listened to."""
+        async with aclosing(super().invalidations()) as keys:
+            async for key in keys:
+                self.listens.set()
+                yield key
 
 
 class Worker:
@@ -40,16 +56,16 @@ class Worker:
                 Redis(host="127.0.0.1", port=self._settings["port"])
             )
             self._redis = RedisCache(client, timeout=self._settings["timeout"])
+            cache = Cache(self._redis)
             resolver = Resolver(
                 well_known=self._well_known,
                 srv=self._srv,
                 addresses=FakeAddresses(),
-                cache=TieredCache(MemoryCache(), self._redis),
+                cache=cache,
                 policy=policy,
             )
             self._resolvers.append(await opened.enter_async_context(resolver))
-        for resolver in self._resolvers:
-            await resolver.resolve("127.0.0.1")  # asks nothing, and begins to listen
+            await cache.listens.wait()
 
     async def do(self, command: dict[str, Any]) -> Any:
         """Do what was told, at the moment `at` if that is given."""
