@@ -27,7 +27,7 @@ from matrix_resolve.errors import (
     SrvLookupError,
     WellKnownFetchError,
 )
-from matrix_resolve.hooks import (
+from matrix_resolve.hooks.events import (
     CacheFailed,
     CacheHit,
     DegradedServed,
@@ -41,7 +41,7 @@ from matrix_resolve.hooks import (
     StaleServed,
     TaskFailed,
 )
-from matrix_resolve.hooks_logging import LoggingHook
+from matrix_resolve.hooks.logging import LoggingHook
 from matrix_resolve.interfaces import (
     AddressLookup,
     AnswerCache,
@@ -70,18 +70,17 @@ if TYPE_CHECKING:
     from matrix_resolve.backends.dns_aiodns import AiodnsLookup
     from matrix_resolve.backends.dns_dnspython import DnspythonLookup
     from matrix_resolve.backends.well_known_aiohttp import AiohttpWellKnownFetcher
-    from matrix_resolve.federation import FederationClient, open_federation_client
-    from matrix_resolve.hooks_prometheus import PrometheusHook
-    from matrix_resolve.reaching import Attempt
+    from matrix_resolve.federation import Attempt, FederationClient, open_federation_client
+    from matrix_resolve.hooks.prometheus import PrometheusHook
 
 _LAZY = {
     "AiodnsLookup": "matrix_resolve.backends.dns_aiodns",
     "AiohttpWellKnownFetcher": "matrix_resolve.backends.well_known_aiohttp",
-    "Attempt": "matrix_resolve.reaching",
+    "Attempt": "matrix_resolve.federation",
     "DnspythonLookup": "matrix_resolve.backends.dns_dnspython",
     "FederationClient": "matrix_resolve.federation",
     "MemoryCache": "matrix_resolve.backends.cache_cachetools",
-    "PrometheusHook": "matrix_resolve.hooks_prometheus",
+    "PrometheusHook": "matrix_resolve.hooks.prometheus",
     "RedisCache": "matrix_resolve.backends.cache_redis",
     "TieredCache": "matrix_resolve.backends.cache_tiered",
     "open_federation_client": "matrix_resolve.federation",

@@ -30,7 +30,7 @@ from matrix_resolve.testing import (
     Request,
     Slow,
 )
-from matrix_resolve.testing.declarations import WELL_KNOWN
+from matrix_resolve.testing.loopback.declarations import WELL_KNOWN
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TESTED = {

@@ -26,9 +26,9 @@ from matrix_resolve import (
     SrvRecord,
     SrvReply,
     WellKnownFetchError,
-    slots,
 )
 from matrix_resolve.interfaces import heard_from_peer
+from matrix_resolve.resolver import slots
 from matrix_resolve.testing import FakeAddresses
 
 FED, OLD = "_matrix-fed._tcp.", "_matrix._tcp."

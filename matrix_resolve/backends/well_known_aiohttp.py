@@ -14,11 +14,11 @@ from yarl import URL
 from matrix_resolve.core.addresses import AddressPolicy, interleaved
 from matrix_resolve.core.names import IPAddress, ServerName
 from matrix_resolve.core.well_known import next_hop
-from matrix_resolve.deadlines import within
 from matrix_resolve.errors import AddressLookupError, WellKnownFetchError
 from matrix_resolve.interfaces import AddressLookup, HttpResponse, heard_from_peer
-from matrix_resolve.pinning import PinnedResolver, SocketAddress, pin
-from matrix_resolve.tls import default_ssl_context
+from matrix_resolve.timeouts import within
+from matrix_resolve.transport.pinning import PinnedResolver, SocketAddress, pin
+from matrix_resolve.transport.tls import default_ssl_context
 
 _HTTPS_PORT: Final = 443
 # Enough for what real servers send, and a bound on what a hostile one can.

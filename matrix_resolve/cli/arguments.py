@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.errors import InvalidServerNameError
-from matrix_resolve.tls import default_ssl_context
+from matrix_resolve.transport.tls import default_ssl_context
 
 COMMANDS = ("resolve", "explain", "demo")
 DNS_PORT = 53

@@ -12,7 +12,7 @@ from typing import TextIO
 from rich.console import Console
 
 from matrix_resolve.cli.arguments import parse
-from matrix_resolve.cli.telling import Outcome, look_up, story_tree
+from matrix_resolve.cli.output import Outcome, look_up, story_tree
 from matrix_resolve.compose import compose_resolver
 from matrix_resolve.core.addresses import AddressPolicy
 from matrix_resolve.policy import Policy

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from matrix_resolve.cli.telling import Outcome, look_up
+from matrix_resolve.cli.output import Outcome, look_up
 from matrix_resolve.core.names import parse_ip_literal
 from matrix_resolve.core.resolution import Resolution
 from matrix_resolve.errors import MatrixResolveError, ServiceNotOfferedError
@@ -28,7 +28,7 @@ from matrix_resolve.testing import (
     Reply,
     Silent,
 )
-from matrix_resolve.testing.declarations import WELL_KNOWN
+from matrix_resolve.testing.loopback.declarations import WELL_KNOWN
 
 # The silent server keeps us waiting for this long (seconds); the demo need not wait for ten.
 _TIMEOUT = 3.0

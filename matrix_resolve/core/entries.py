@@ -6,6 +6,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from matrix_resolve.core.answer_json import answer_from_dict, answer_to_dict
 from matrix_resolve.core.lifetimes import Learned, is_good, is_temporary, lifetime
 from matrix_resolve.core.questions import (
     Addresses,
@@ -22,7 +23,6 @@ from matrix_resolve.core.questions import (
     SrvFailed,
     SrvRecords,
 )
-from matrix_resolve.core.serial import answer_from_dict, answer_to_dict
 from matrix_resolve.errors import CacheError
 from matrix_resolve.policy import Policy
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from attrs import field, frozen
 
-from matrix_resolve.core.explaining import explain
+from matrix_resolve.core.answer_json import answer_to_dict
 from matrix_resolve.core.names import IPAddress, ServerName
 from matrix_resolve.core.questions import Answer, Question
-from matrix_resolve.core.serial import answer_to_dict
+from matrix_resolve.core.story import explain
 
 
 class Step(Enum):

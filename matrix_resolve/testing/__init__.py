@@ -16,7 +16,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from matrix_resolve.testing.behaviours import (
+    from matrix_resolve.testing.fakes import FakeAddresses, FakeClock, FakeSrv, FakeWellKnown
+    from matrix_resolve.testing.loopback.behaviours import (
         CutShort,
         Dripping,
         Endless,
@@ -28,9 +29,8 @@ if TYPE_CHECKING:
         Silent,
         Slow,
     )
-    from matrix_resolve.testing.declarations import Certificate, DnsFault
-    from matrix_resolve.testing.fakes import FakeAddresses, FakeClock, FakeSrv, FakeWellKnown
-    from matrix_resolve.testing.loopback import LoopbackFederation
+    from matrix_resolve.testing.loopback.declarations import Certificate, DnsFault
+    from matrix_resolve.testing.loopback.federation import LoopbackFederation
 
 __all__ = [
     "Certificate",
@@ -54,8 +54,8 @@ __all__ = [
 
 _MODULES = {
     **dict.fromkeys(("FakeAddresses", "FakeClock", "FakeSrv", "FakeWellKnown"), "fakes"),
-    **dict.fromkeys(("Certificate", "DnsFault"), "declarations"),
-    "LoopbackFederation": "loopback",
+    **dict.fromkeys(("Certificate", "DnsFault"), "loopback.declarations"),
+    "LoopbackFederation": "loopback.federation",
 }
 # What the extra "testing" brings; trustme brings the other two along.
 _EXTRA = frozenset({"dns", "trustme", "cryptography", "idna"})
@@ -65,7 +65,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        module = import_module(f"{__name__}.{_MODULES.get(name, 'behaviours')}")
+        module = import_module(f"{__name__}.{_MODULES.get(name, 'loopback.behaviours')}")
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise

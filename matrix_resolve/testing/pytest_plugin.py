@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from matrix_resolve.testing.loopback import LoopbackFederation
+    from matrix_resolve.testing.loopback.federation import LoopbackFederation
 
 _fixture: Callable[..., Any]
 try:

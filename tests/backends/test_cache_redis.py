@@ -19,7 +19,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MaxConnectionsError, OutOfMemoryError
 from servers import RedisServer, running_redis
 
-from matrix_resolve.backends.cache_redis import RedisCache
+from matrix_resolve.backends.cache_redis.cache import RedisCache
 from matrix_resolve.core.entries import reconciled
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.questions import (
@@ -851,7 +851,7 @@ async def test_deleted_again_meanwhile(
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have feeds look often whether something is to be made up for."""
-    monkeypatch.setattr("matrix_resolve.backends.cache_redis._QUIET", 0.2)
+    monkeypatch.setattr("matrix_resolve.backends.cache_redis.cache._QUIET", 0.2)
 
 
 @pytest.fixture
@@ -911,7 +911,7 @@ async def test_made_up_for_though_the_feed_is_busy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A feed that is never quiet makes up for an outage too."""
-    monkeypatch.setattr("matrix_resolve.backends.cache_redis._QUIET", LONG)
+    monkeypatch.setattr("matrix_resolve.backends.cache_redis.cache._QUIET", LONG)
     async with aclosing(cache.invalidations()) as feed:
         await anext(feed)
         failing()
@@ -1001,7 +1001,7 @@ async def test_what_is_noted_is_bounded(
     cache: RedisCache, failing: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a long outage only so much is noted, the latest."""
-    monkeypatch.setattr("matrix_resolve.backends.cache_redis._MOST_NOTED", 3)
+    monkeypatch.setattr("matrix_resolve.backends.cache_redis.cache._MOST_NOTED", 3)
     questions: list[Question] = [AskWellKnown(f"{number}.example") for number in range(5)]
     for question in questions:
         await cache.lease(question, LONG)

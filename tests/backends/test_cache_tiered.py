@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from servers import RedisServer, running_redis
 
 from matrix_resolve.backends.cache_cachetools import MemoryCache
-from matrix_resolve.backends.cache_redis import RedisCache
+from matrix_resolve.backends.cache_redis.cache import RedisCache
 from matrix_resolve.backends.cache_tiered import TieredCache
 from matrix_resolve.core.questions import (
     Addresses,

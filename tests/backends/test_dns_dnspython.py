@@ -29,8 +29,8 @@ from h2.connection import H2Connection
 from h2.events import DataReceived, RequestReceived, StreamEnded
 
 from matrix_resolve import Policy, Step
-from matrix_resolve.backends import dns_dnspython
-from matrix_resolve.backends.dns_dnspython import DnspythonLookup
+from matrix_resolve.backends.dns_dnspython import lookup as dns_dnspython
+from matrix_resolve.backends.dns_dnspython.lookup import DnspythonLookup
 from matrix_resolve.errors import AddressLookupError, BackendError, SrvLookupError
 from matrix_resolve.interfaces import AddressReply, SrvRecord, SrvReply
 from matrix_resolve.testing import DnsFault, FakeClock, LoopbackFederation

@@ -19,7 +19,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from matrix_resolve import AnswerCache, MemoryCache, open_resolver
-from matrix_resolve.backends.cache_redis import RedisCache
+from matrix_resolve.backends.cache_redis.cache import RedisCache
 from matrix_resolve.backends.cache_tiered import TieredCache
 from matrix_resolve.testing import FakeAddresses, FakeSrv, FakeWellKnown
 

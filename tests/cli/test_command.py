@@ -17,7 +17,7 @@ from rich.console import Console
 from matrix_resolve import MatrixResolveError, Policy
 from matrix_resolve.cli import demo, main
 from matrix_resolve.cli.arguments import parse
-from matrix_resolve.cli.telling import Outcome, look_up, story_tree
+from matrix_resolve.cli.output import Outcome, look_up, story_tree
 from matrix_resolve.testing import Certificate, DnsFault, LoopbackFederation, Redirect
 
 
@@ -358,9 +358,9 @@ async def test_demo_believes_the_server(
 
 
 def test_as_a_module() -> None:
-    """`python -m matrix_resolve.cli` is the command, and leaves no warning behind at its end."""
+    """`python -m matrix_resolve` is the command, and leaves no warning behind at its end."""
     run = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "matrix_resolve.cli", "192.0.2.1"],
+        [sys.executable, "-W", "error", "-m", "matrix_resolve", "192.0.2.1"],
         capture_output=True,
         text=True,
         timeout=60,

@@ -17,7 +17,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from matrix_resolve import CacheEntry, CacheError, MemoryCache, Policy, Resolver
-from matrix_resolve.backends.cache_redis import RedisCache
+from matrix_resolve.backends.cache_redis.cache import RedisCache
 from matrix_resolve.backends.cache_tiered import TieredCache
 from matrix_resolve.core.questions import question_of
 from matrix_resolve.testing import FakeAddresses, FakeSrv, FakeWellKnown

@@ -23,7 +23,7 @@ from matrix_resolve.testing import (
     Silent,
     Slow,
 )
-from matrix_resolve.testing.ports import MAX_OWN_PORTS
+from matrix_resolve.testing.loopback.ports import MAX_OWN_PORTS
 
 
 async def test_well_known_documents(loopback_federation: LoopbackFederation) -> None:

@@ -1,0 +1,1 @@
+"""What a resolver tells of its work, and hooks that listen."""

@@ -1,0 +1,283 @@
+"""`Resolver`: drives names through the steps, and keeps what came out."""
+
+import asyncio
+import os
+import random
+import threading
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+from weakref import WeakSet
+
+from matrix_resolve.core.addresses import AddressPolicy
+from matrix_resolve.core.generations import Generations
+from matrix_resolve.core.names import ServerName, parse_ip_literal
+from matrix_resolve.core.procedure import Decision
+from matrix_resolve.core.questions import Answer, AskAddresses, Question
+from matrix_resolve.core.resolution import Endpoint, Resolution, Step
+from matrix_resolve.hooks.events import (
+    CacheHit,
+    DegradedServed,
+    Hooks,
+    LegacySrvUsed,
+    ResolverHook,
+    StaleServed,
+)
+from matrix_resolve.interfaces import (
+    AddressLookup,
+    AnswerCache,
+    Clock,
+    SrvLookup,
+    WellKnownFetcher,
+)
+from matrix_resolve.policy import Policy
+from matrix_resolve.resolver.driver import decide_from_memory, drive, questions_behind
+from matrix_resolve.resolver.endpoints import find_endpoints
+from matrix_resolve.resolver.flights import Found
+from matrix_resolve.resolver.resolved import Concluding, Kept
+from matrix_resolve.resolver.source import Answering
+from matrix_resolve.resolver.upstream import Asking
+
+
+class Resolver:
+    """Resolves server names; long-lived, so that answers are kept and shared.
+
+    Every part is explicit here; `open_resolver()` fills in the defaults. It owns no component,
+    but it owns its tasks: use it with `async with`, or call `aclose()`. It belongs to the event
+    loop and the process that it was first used in, and raises `RuntimeError` elsewhere. Not
+    thread-safe. `clock` is anything with `time()` and `monotonic()`, `rng` draws SRV weights and
+    jitter.
+    """
+
+    def __init__(
+        self,
+        *,
+        well_known: WellKnownFetcher,
+        srv: SrvLookup,
+        addresses: AddressLookup,
+        cache: AnswerCache,
+        policy: Policy = Policy(),
+        address_policy: AddressPolicy = AddressPolicy(),
+        hooks: Iterable[ResolverHook] = (),
+        clock: Clock = time,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._policy = policy
+        self._address_policy = address_policy
+        rng = random.Random() if rng is None else rng
+        self._hooks = Hooks(hooks)
+        self._concluding = Concluding(policy.max_targets, rng)
+        self._resolved = Generations[str, Kept](policy.max_resolved, Kept.weight)
+        self._clock = clock
+        self._now = clock.time
+        asking = Asking(
+            well_known=well_known, srv=srv, addresses=addresses, policy=policy, clock=clock
+        )
+        self._answering = Answering(
+            asking=asking,
+            cache=cache,
+            policy=policy,
+            hooks=self._hooks,
+            clock=clock,
+            rng=rng,
+            changed=self._resolved.cool,
+        )
+        self._reported = Generations[str, float](policy.max_resolved)
+        self._own = threading.local()
+        self._loop: asyncio.AbstractEventLoop
+        self._pid = 0  # until the first use
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        self._check_usable()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End what is under way and wait for it; who waits on it gets `RuntimeError`. Idempotent.
+
+        Afterwards every other method raises `RuntimeError`.
+        """
+        if self._pid:
+            self._check_owner()
+        self._closed = True
+        self._resolved.clear()  # the hot path does not look whether it is closed
+        await self._answering.aclose()
+
+    async def resolve(self, name: str | ServerName) -> Resolution:
+        """Find where `name` leads, by "Resolving server names" of the specification.
+
+        Ends within `well_known_timeout + dns_timeout` once it has its slots; where workers share a
+        cache, one that waits for another to ask has none yet. A repeated answer may be the same
+        object; the order of several targets is drawn anew each time. Raises
+        `InvalidServerNameError`, `ServiceNotOfferedError`, and with `srv_failure="raise"`
+        `SrvLookupError`.
+        """
+        # The hot path. That it is our loop which runs follows from our thread (others have no
+        # `hot`) and from its running at all; asking for the running loop costs a system call on
+        # Python 3.11. Closing and forking empty the dictionary.
+        try:
+            kept: Kept = self._own.hot[name]
+        except (KeyError, AttributeError, TypeError):
+            pass
+        else:
+            if self._now() < kept.hot_until and self._loop.is_running():
+                return kept.resolution
+        return await self._resolve(name)
+
+    async def _resolve(self, text: str | ServerName) -> Resolution:
+        self._check_usable()
+        name = _parsed(text)
+        kept = self._kept(name)
+        if kept is not None:
+            resolution, asked = self._concluding.drawn_anew(kept), False
+        else:
+            forgetting = self._answering.forgetting
+            epoch = forgetting.epoch
+            kept = self._concluded(name, *await drive(name, self._answering, self._policy))
+            if not self._closed and not forgetting.touches(kept.questions(), epoch):
+                self._resolved.put(str(name), kept)
+            resolution = kept.resolution
+            asked = any(not entry.from_cache for entry in resolution.trail)
+        if self._hooks:
+            _tell_of(resolution, self._hooks, asked=asked)
+        return resolution
+
+    def _kept(self, name: ServerName) -> Kept | None:
+        """Return what is kept of `name`, as long as nothing that it rests on would be asked."""
+        kept = self._resolved.get(str(name))
+        if kept is None:
+            return None
+        forgetting = self._answering.forgetting
+        if self._now() >= kept.until or forgetting.touches(kept.questions(), kept.epoch):
+            self._resolved.drop(str(name))
+            return None
+        kept.epoch = forgetting.epoch
+        return kept
+
+    def _concluded(
+        self, name: ServerName, decision: Decision, found: dict[Question, Found]
+    ) -> Kept:
+        epoch = self._answering.forgetting.epoch
+        kept = self._concluding.conclude(name, decision, found, now=self._now(), epoch=epoch)
+        if self._hooks:
+            kept.hot_until = 0.0  # each resolve is told
+        return kept
+
+    def peek(self, name: str | ServerName) -> Resolution | None:
+        """Return where `name` leads if this process's memory knows, without any I/O, else None.
+
+        Gives what is fresh, or usable though `stale`; steps 1 and 2 are always known. A cache of
+        your own takes part if it is a `PeekableCache`; without that, only names that were
+        resolved here are known. Asks nothing and refreshes nothing. Raises
+        `InvalidServerNameError`, and `ServiceNotOfferedError` when that is what is known.
+        """
+        self._check_usable()
+        parsed = _parsed(name)
+        kept = self._kept(parsed)
+        if kept is not None:
+            return self._concluding.drawn_anew(kept)
+        concluded = decide_from_memory(parsed, self._answering, self._policy)
+        return None if concluded is None else self._concluded(parsed, *concluded).resolution
+
+    async def invalidate(self, name: str | ServerName) -> None:
+        """Forget everything that the answer about `name` rests on, addresses included.
+
+        Here, in the cache, and if that is shared, in other processes. What is under way goes to
+        those who wait for it, and is not kept. Other names that rest on the same answers are
+        decided anew too. Raises `InvalidServerNameError`.
+        """
+        self._check_usable()
+        parsed = _parsed(name)
+        kept = self._resolved.get(str(parsed))  # the cache may know less of it by now
+        questions = await questions_behind(parsed, self._answering, self._policy)
+        await self._answering.forget({*questions, *(() if kept is None else kept.questions())})
+
+    async def report_unreachable(self, resolution: Resolution) -> None:
+        """Tell that every target of `resolution` has failed.
+
+        The answers in its trail and the targets' addresses then count as expired, here and in a
+        shared cache: they are asked again when they are next needed, and stay in reserve as stale
+        ones. A failure's wait goes on, and for one name no more than one report in
+        `failure_min_ttl` has effect, so that a dead server can't make a storm.
+        """
+        self._check_usable()
+        name, now = str(resolution.server_name).lower(), self._clock.monotonic()
+        last = self._reported.get(name)
+        if last is not None and now - last < self._policy.failure_min_ttl:
+            return
+        self._reported.put(name, now)
+        answers: dict[Question, Answer | None] = {
+            entry.question: entry.answer for entry in resolution.trail
+        }
+        for target in resolution.targets:
+            if parse_ip_literal(target.host) is None:
+                answers[AskAddresses(target.host)] = None
+        try:
+            await self._answering.expire(answers)
+        except BaseException:
+            self._reported.drop(name)
+            raise
+
+    async def endpoints(self, resolution: Resolution) -> tuple[Endpoint, ...]:
+        """Return the IP addresses to dial, in order: those of the first target first.
+
+        Targets are looked up at once; the addresses of each have IPv6 and IPv4 in turn (RFC 8305),
+        at most `max_targets` of them, without those that the address policy forbids. Raises
+        `AddressNotAllowedError` when it forbids all there are, `AddressLookupError` when there are
+        none.
+        """
+        self._check_usable()
+        return await find_endpoints(resolution, self._answering, self._address_policy, self._policy)
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise RuntimeError("the resolver is closed")
+        self._check_owner()
+
+    def _check_owner(self) -> None:
+        loop = asyncio.get_running_loop()
+        if not self._pid:
+            self._loop, self._pid = loop, os.getpid()
+            self._own.hot = self._resolved.young
+            _in_use.add(self)
+            self._answering.start()
+        elif self._loop is not loop or self._pid != os.getpid():
+            raise RuntimeError("a resolver belongs to the event loop and process of its first use")
+
+
+def _parsed(name: str | ServerName) -> ServerName:
+    return name if isinstance(name, ServerName) else ServerName.parse(name)
+
+
+def _tell_of(resolution: Resolution, hooks: Hooks, *, asked: bool) -> None:
+    name = resolution.server_name
+    if resolution.trail and not asked:
+        hooks.tell(CacheHit(server_name=name))
+    if resolution.stale:
+        hooks.tell(StaleServed(server_name=name))
+    if resolution.degraded:
+        hooks.tell(DegradedServed(server_name=name))
+    if resolution.step in (Step.LEGACY_SRV, Step.WELL_KNOWN_LEGACY_SRV):
+        hooks.tell(LegacySrvUsed(server_name=name, step=resolution.step))
+
+
+_in_use: WeakSet[Resolver] = WeakSet()
+
+
+def _forget_in_child() -> None:
+    """Empty what the hot path reads, so that after a fork every call meets the owner's check."""
+    for resolver in _in_use:
+        resolver._resolved.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which can't fork
+    os.register_at_fork(after_in_child=_forget_in_child)

@@ -1,0 +1,115 @@
+"""One question -> what its source says now: the plug-ins, in their slots and time limits."""
+
+import asyncio
+from collections.abc import Callable
+
+from matrix_resolve.core.addresses import MAX_KEPT, interleaved
+from matrix_resolve.core.lifetimes import Learned, retry_after, stated_lifetime
+from matrix_resolve.core.names import MAX_HOSTNAME
+from matrix_resolve.core.questions import (
+    Addresses,
+    AddressesFailed,
+    AskAddresses,
+    AskSrv,
+    AskWellKnown,
+    NoSrvRecords,
+    NotDelegated,
+    Question,
+    SrvFailed,
+)
+from matrix_resolve.core.srv import read_srv_reply
+from matrix_resolve.core.well_known import read_well_known
+from matrix_resolve.errors import AddressLookupError, SrvLookupError, WellKnownFetchError
+from matrix_resolve.interfaces import (
+    AddressLookup,
+    Clock,
+    SrvLookup,
+    WellKnownFetcher,
+    watching,
+)
+from matrix_resolve.policy import Policy
+from matrix_resolve.resolver.slots import FetchSlot, FetchSlots
+from matrix_resolve.timeouts import within
+
+
+class Asking:
+    """Asks the plug-ins, so many at once and so long as the policy says, and reads the replies."""
+
+    def __init__(
+        self,
+        *,
+        well_known: WellKnownFetcher,
+        srv: SrvLookup,
+        addresses: AddressLookup,
+        policy: Policy,
+        clock: Clock,
+    ) -> None:
+        self._well_known = well_known
+        self._srv = srv
+        self._addresses = addresses
+        self._policy = policy
+        self._clock = clock
+        self._fetch_slots = FetchSlots(policy.max_well_known_fetches)
+        self._dns_slots = asyncio.Semaphore(policy.max_dns_lookups)
+
+    async def ask(self, question: Question, begun: Callable[[], None]) -> Learned:
+        """Ask a plug-in once there is a slot; its documented error is an answer too.
+
+        `begun` is called when the slot is there, and with it the time of the question begins.
+        """
+        if isinstance(question, AskWellKnown):
+            slot = await self._fetch_slots.take()
+            try:
+                begun()
+                return await self._ask_well_known(question, slot)
+            finally:
+                slot.end()
+        async with self._dns_slots:
+            begun()
+            if isinstance(question, AskSrv):
+                return await self._ask_srv(question)
+            return await self._ask_addresses(question)
+
+    async def _ask_well_known(self, question: AskWellKnown, slot: FetchSlot) -> Learned:
+        policy = self._policy
+        try:
+            with watching(slot.heard):
+                response = await within(
+                    policy.well_known_timeout,
+                    self._well_known.fetch(question.hostname),
+                    WellKnownFetchError,
+                )
+        except WellKnownFetchError as error:
+            return Learned(NotDelegated(error.reason, temporary=error.temporary))
+        except AddressLookupError as error:
+            reason = f"the web server's addresses could not be found out: {error.reason}"
+            return Learned(NotDelegated(reason, temporary=True, lookup_failed=True))
+        now = self._clock.time()
+        return Learned(
+            read_well_known(response, max_body=policy.max_body),
+            ttl=stated_lifetime(response.headers, now),
+            retry_after=retry_after(response.headers, now),
+        )
+
+    async def _ask_srv(self, question: AskSrv) -> Learned:
+        if len(question.name) > MAX_HOSTNAME:
+            return Learned(NoSrvRecords("no records: the name is too long for DNS"))
+        try:
+            reply = await within(
+                self._policy.dns_timeout, self._srv.lookup_srv(question.name), SrvLookupError
+            )
+        except SrvLookupError as error:
+            return Learned(SrvFailed(error.reason))
+        return Learned(read_srv_reply(reply), ttl=reply.ttl)
+
+    async def _ask_addresses(self, question: AskAddresses) -> Learned:
+        try:
+            reply = await within(
+                self._policy.dns_timeout,
+                self._addresses.lookup_addresses(question.hostname),
+                AddressLookupError,
+            )
+        except AddressLookupError as error:
+            return Learned(AddressesFailed(error.reason))
+        kept = interleaved(reply.addresses)[:MAX_KEPT]
+        return Learned(Addresses(kept, reply.canonical_name), ttl=reply.ttl)

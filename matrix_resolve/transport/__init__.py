@@ -1,0 +1,1 @@
+"""What both users of aiohttp share: pinned addresses and TLS."""
