@@ -16,7 +16,7 @@ from attrs.exceptions import FrozenInstanceError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matrix_resolve.core.lifetimes import stated_lifetime
+from matrix_resolve.core.http_caching import stated_lifetime
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.questions import Delegated
 from matrix_resolve.core.replies import HttpResponse

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 
 from matrix_resolve.core.addresses import MAX_KEPT, interleaved
-from matrix_resolve.core.lifetimes import Learned, retry_after, stated_lifetime
+from matrix_resolve.core.http_caching import retry_after, stated_lifetime
+from matrix_resolve.core.lifetimes import Learned
 from matrix_resolve.core.names import MAX_HOSTNAME
 from matrix_resolve.core.questions import (
     Addresses,

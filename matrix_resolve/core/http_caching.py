@@ -1,0 +1,84 @@
+"""What the headers of an HTTP response say of a lifetime, in seconds (RFC 9111).
+
+Read as a private cache reads them. What the policy makes of it is in `lifetimes`.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+Headers = Sequence[tuple[str, str]]
+
+# One element of a Cache-Control list: everything up to a comma that is not inside quotes.
+_ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
+_DIRECTIVE = re.compile(r"""([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:=("?)(.*)\2)?""", re.DOTALL)
+_SECONDS = re.compile(r"[0-9]+")
+
+
+def stated_lifetime(headers: Headers, received_at: float) -> float | None:
+    """Return the seconds that a response says it may be kept, None if it says nothing.
+
+    `received_at` is Unix seconds. `no-store`, `no-cache` and a `max-age` that can't be read say 0;
+    `max-age` wins over `Expires`; `Age` counts; of several headers or directives of one name the
+    first holds (RFC 9111, 4.2 and 5.2).
+    """
+    max_age: float | None = None
+    for name, value in _cache_control(headers):
+        if name in ("no-store", "no-cache"):
+            return 0.0
+        if name == "max-age" and max_age is None:
+            max_age = _seconds(value) or 0.0
+    if max_age is None:
+        expires = _first(headers, "expires")
+        if expires is None:
+            return None
+        end = _date(expires)
+        if end is None:  # "a date in the past" (RFC 9111, 5.3)
+            return 0.0
+        made = _date(_first(headers, "date") or "")
+        max_age = end - (received_at if made is None else made)
+    age = _seconds((_first(headers, "age") or "").split(",")[0].strip()) or 0.0
+    return max(max_age - age, 0.0)
+
+
+def retry_after(headers: Headers, received_at: float) -> float:
+    """Return the seconds that `Retry-After` asks to wait, 0 if it is missing or can't be read."""
+    value = _first(headers, "retry-after") or ""
+    seconds = _seconds(value)
+    if seconds is not None:
+        return seconds
+    date = _date(value)
+    return 0.0 if date is None else max(date - received_at, 0.0)
+
+
+def _first(headers: Headers, wanted: str) -> str | None:
+    return next((value.strip() for name, value in headers if name.lower() == wanted), None)
+
+
+def _cache_control(headers: Headers) -> Iterator[tuple[str, str]]:
+    """Yield (name, value) of each directive, the value unquoted, "" if there is none."""
+    for header, field in headers:
+        if header.lower() != "cache-control":
+            continue
+        for element in _ELEMENT.findall(field):
+            directive = _DIRECTIVE.match(element.strip())
+            if directive is None:
+                continue
+            whole = directive.end() == len(element.strip())
+            yield directive[1].lower(), (directive[3] or "") if whole else ""
+
+
+def _seconds(text: str) -> float | None:
+    """Read delta-seconds; what is too large counts as 2^31 (RFC 9111, 1.2.2)."""
+    return min(float(text), 2.0**31) if _SECONDS.fullmatch(text) else None
+
+
+def _date(text: str) -> float | None:
+    """Read an HTTP date as Unix seconds, None if it is none."""
+    try:
+        date = parsedate_to_datetime(text)
+        # The oldest of the three forms names no zone; all three are UTC (RFC 9110, 5.6.7).
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
