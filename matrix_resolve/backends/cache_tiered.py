@@ -5,7 +5,8 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from matrix_resolve.core.entries import CacheEntry, is_believable, reconciled
+from matrix_resolve.core.entries import CacheEntry, reconciled
+from matrix_resolve.core.foreign import is_believable
 from matrix_resolve.core.questions import question_of
 from matrix_resolve.errors import CacheError
 from matrix_resolve.interfaces import (

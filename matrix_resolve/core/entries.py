@@ -1,4 +1,4 @@
-"""What a cache keeps of a question: the last outcome, the last good answer, and their times."""
+"""What a cache keeps of a question: its last outcome, and behind a failure the last good answer."""
 
 import json
 import random
@@ -10,17 +10,8 @@ from matrix_resolve.core.answer_json import answer_from_dict, answer_to_dict
 from matrix_resolve.core.lifetimes import Learned, is_good, is_temporary, lifetime
 from matrix_resolve.core.questions import (
     Addresses,
-    AddressesFailed,
     Answer,
-    AskAddresses,
-    AskSrv,
-    AskWellKnown,
-    Delegated,
-    NoSrvRecords,
     NotDelegated,
-    Question,
-    ServiceNotOffered,
-    SrvFailed,
     SrvRecords,
 )
 from matrix_resolve.errors import CacheError
@@ -28,19 +19,10 @@ from matrix_resolve.policy import Policy
 
 _VERSION = 1
 
-_TIMES = ("asked_at", "fresh_until", "keep_until", "good_asked_at", "good_until", "stale_until")
 # So many records or addresses take about as much memory as the rest of an entry.
 _RECORDS_PER_WEIGHT = 4
-# Clocks differ, and are set. What was asked later than so many seconds from now is not believed,
-# or no answer would ever be newer.
-_SKEW = 300.0
-# The last second that `datetime` can hold.
-_LATEST = 253402300799
-_KINDS: dict[type[Question], tuple[type[Answer], ...]] = {
-    AskWellKnown: (Delegated, NotDelegated),
-    AskSrv: (SrvRecords, NoSrvRecords, ServiceNotOffered, SrvFailed),
-    AskAddresses: (Addresses, AddressesFailed),
-}
+LATEST = 253402300799
+"""The last second that `datetime` can hold."""
 
 
 @frozen
@@ -58,33 +40,59 @@ class Given:
 
 
 @frozen(kw_only=True)
-class CacheEntry:
-    """What is known about one question. Times are Unix seconds.
+class Reserve:
+    """The last good answer, kept while asking again fails. Times are Unix seconds.
 
-    `outcome` is the last outcome, a failure too; it was asked at `asked_at` and stands until
-    `fresh_until`. `good` is the last good answer (the outcome itself unless that is a failure),
-    asked at `good_asked_at`; its lifetime ends at `good_until`, and while asking again fails it
-    may be given until `stale_until`. `failures` counts those in a row. After `keep_until` nothing
-    here is of use.
+    It was asked at `asked_at`, its lifetime ends at `fresh_until`, and until `stale_until` it may
+    be given all the same.
     """
 
+    answer: Answer
+    asked_at: float
+    fresh_until: float
+    stale_until: float
+
+
+@frozen(kw_only=True)
+class CacheEntry:
+    """What is known about one question: an outcome and, if that is a failure, a reserve.
+
+    `key` is the question's. The `outcome` was asked at `asked_at` and stands until `fresh_until`;
+    a good one may be given until `keep_until` while asking again fails. `failures` counts those
+    in a row. After `keep_until` nothing here is of use. Times are Unix seconds.
+    """
+
+    key: str
     outcome: Answer
     asked_at: float
     fresh_until: float
     keep_until: float
     failures: int = 0
-    good: Answer | None = None
-    good_asked_at: float = 0.0
-    good_until: float = 0.0
-    stale_until: float = 0.0
+    reserve: Reserve | None = None
+
+    @property
+    def good(self) -> Reserve | None:
+        """The last good answer, be it the outcome or in reserve, with its times; None without."""
+        if not is_good(self.outcome):
+            return self.reserve
+        return Reserve(
+            answer=self.outcome,
+            asked_at=self.asked_at,
+            fresh_until=self.fresh_until,
+            stale_until=self.keep_until,
+        )
+
+    @property
+    def answers(self) -> tuple[Answer, ...]:
+        """The outcome, and the answer in reserve if there is one."""
+        return (self.outcome,) if self.reserve is None else (self.outcome, self.reserve.answer)
 
     @property
     def weight(self) -> int:
         """About how many ordinary entries take as much memory: answers with many records weigh."""
-        answers = (self.outcome,) if self.good is self.outcome else (self.outcome, self.good)
         records = sum(
             len(answer.records) if isinstance(answer, SrvRecords) else len(answer.addresses)
-            for answer in answers
+            for answer in self.answers
             if isinstance(answer, SrvRecords | Addresses)
         )
         return 1 + records // _RECORDS_PER_WEIGHT
@@ -98,54 +106,56 @@ class CacheEntry:
 
         A good answer is asked again in the last part, `refresh_ahead`, of its lifetime.
         """
-        if self.good is not self.outcome:
+        if not is_good(self.outcome):
             return self.fresh_until
         return self.fresh_until - refresh_ahead * max(0.0, self.fresh_until - self.asked_at)
 
     def meanwhile(self, now: float) -> Given | None:
         """Return the good answer to give while the question is asked again, None without one."""
-        return None if self.good is None or now >= self.stale_until else self.given(now)
-
-    def expired(self, now: float) -> "CacheEntry":
-        """Return this entry with its answers past their lifetimes; a failure's wait goes on."""
-        fresh_until, stale_until = self.fresh_until, self.stale_until
-        if not is_temporary(self.outcome):
-            fresh_until = min(fresh_until, now)
-            if not is_good(self.outcome):  # a definite refusal leaves no reserve
-                stale_until = min(stale_until, now)
-        return evolve(
-            self,
-            fresh_until=fresh_until,
-            good_until=min(self.good_until, now),
-            stale_until=stale_until,
-        )
+        good = self.good
+        return None if good is None or now >= good.stale_until else self.given(now)
 
     def given(self, now: float, *, just_asked: bool = False) -> Given:
         """Return the answer that holds now as long as the question is not asked again.
 
         `just_asked`: the outcome is of this moment, so it is not stale however short its lifetime.
         """
-        good = self.good
-        if good is None or good is self.outcome or now >= self.stale_until:
+        reserve = self.reserve
+        if reserve is None or now >= reserve.stale_until:
             stale = not (just_asked or self.is_fresh(now))
             return Given(self.outcome, stale, self.fresh_until)
-        stale = now >= self.good_until
+        stale = now >= reserve.fresh_until
         return Given(
-            good,
+            reserve.answer,
             stale,
-            min(self.fresh_until, self.stale_until) if stale else self.good_until,
+            min(self.fresh_until, reserve.stale_until) if stale else reserve.fresh_until,
             getattr(self.outcome, "reason", None),
         )
+
+    def expired(self, now: float) -> "CacheEntry":
+        """Return this entry with its answers past their lifetimes; a failure's wait goes on."""
+        temporary = is_temporary(self.outcome)
+        fresh_until = self.fresh_until if temporary else min(self.fresh_until, now)
+        reserve = self.reserve
+        if reserve is not None:
+            fresh, stale = min(reserve.fresh_until, now), reserve.stale_until
+            # A definite refusal leaves nothing in reserve.
+            stale = stale if temporary else min(stale, now)
+            reserve = evolve(reserve, fresh_until=fresh, stale_until=stale)
+        return evolve(self, fresh_until=fresh_until, reserve=reserve)
 
     def to_json(self) -> bytes:
         """Return this entry as JSON that other processes and later versions can read."""
         return json.dumps(
             {
                 "version": _VERSION,
+                "key": self.key,
                 "outcome": answer_to_dict(self.outcome),
-                "good": None if self.good is None else answer_to_dict(self.good),
+                "asked_at": self.asked_at,
+                "fresh_until": self.fresh_until,
+                "keep_until": self.keep_until,
                 "failures": self.failures,
-                **{name: getattr(self, name) for name in _TIMES},
+                "reserve": None if self.reserve is None else _reserve_to_dict(self.reserve),
             },
             separators=(",", ":"),
         ).encode()
@@ -159,48 +169,8 @@ class CacheEntry:
             raise CacheError(f"not a cache entry: {error}", temporary=False) from error
 
 
-def is_entry_for(question: Question, entry: object) -> bool:
-    """Return whether `entry` is one, holds answers to `question`, and times that can be."""
-    if not isinstance(entry, CacheEntry):
-        return False
-    kinds = _KINDS[type(question)]
-    return (
-        isinstance(entry.outcome, kinds)
-        and (entry.good is None or isinstance(entry.good, kinds))
-        and all(0 <= getattr(entry, name) <= _LATEST for name in _TIMES)
-    )
-
-
-def is_believable(question: Question, entry: object, now: float) -> bool:
-    """Return whether `entry` is one for `question`, and was not asked in the future."""
-    return (
-        isinstance(entry, CacheEntry)
-        and is_entry_for(question, entry)
-        and entry.asked_at <= now + _SKEW
-    )
-
-
-def _from_dict(data: Any) -> CacheEntry:
-    if data["version"] != _VERSION:
-        raise ValueError("an unknown version")
-    times = {name: data[name] for name in _TIMES}
-    for value in times.values():
-        if type(value) not in (int, float) or not 0 <= value <= _LATEST:
-            raise ValueError("a time that is none")
-    failures = data["failures"]
-    if type(failures) is not int or failures < 0:
-        raise ValueError("failures that are no count")
-    outcome = answer_from_dict(data["outcome"])
-    good = None if data["good"] is None else answer_from_dict(data["good"])
-    if good is not None and not is_good(good):
-        raise ValueError("a good answer that is none")
-    # One object again where it was one: `given` tells the two apart by identity.
-    if good == outcome:
-        good = outcome
-    return CacheEntry(outcome=outcome, good=good, failures=failures, **times)
-
-
 def remember(
+    key: str,
     previous: CacheEntry | None,
     learned: Learned,
     *,
@@ -209,53 +179,36 @@ def remember(
     policy: Policy,
     rng: random.Random,
 ) -> CacheEntry:
-    """Return the entry that follows `previous` once `learned` has been found out.
+    """Return the entry of a question that follows `previous` once `learned` has been found out.
 
     A good answer replaces everything. A temporary failure keeps the good answer in reserve for
     `policy.stale_for` past its lifetime; a definite one leaves it the rest of its lifetime only.
     """
     answer = learned.answer
-    valid_before = previous is not None and previous.good is not None
-
-    def lives(failures: int) -> float:
-        return now + lifetime(
-            learned, failures=failures, valid_before=valid_before, policy=policy, rng=rng
-        )
-
+    reserve = None if previous is None else previous.good
+    failures = 0
+    if not is_good(answer):
+        goes_on = previous is not None and _same_trouble(previous.outcome, answer)
+        failures = previous.failures + 1 if previous is not None and goes_on else 1
+    fresh_until = now + lifetime(
+        learned, failures=failures, valid_before=reserve is not None, policy=policy, rng=rng
+    )
     if is_good(answer):
-        fresh_until = lives(0)
-        stale_until = fresh_until + policy.stale_for
-        return CacheEntry(
-            outcome=answer,
-            asked_at=asked_at,
-            fresh_until=fresh_until,
-            keep_until=stale_until,
-            good=answer,
-            good_asked_at=asked_at,
-            good_until=fresh_until,
-            stale_until=stale_until,
-        )
-    failures = 1
-    good, good_asked_at, good_until, stale_until = None, 0.0, 0.0, 0.0
-    if previous is not None:
-        good, good_asked_at = previous.good, previous.good_asked_at
-        good_until, stale_until = previous.good_until, previous.stale_until
-        if _same_trouble(previous.outcome, answer):
-            failures = previous.failures + 1
-        if not is_temporary(answer):
-            stale_until = min(stale_until, good_until)
-    fresh_until = lives(failures)
+        reserve, keep_until = None, fresh_until + policy.stale_for
+    else:
+        reserve = _behind(answer, reserve)
+        # Past its end a failure is still kept, so that doubling goes on where it was.
+        keep_until = fresh_until + policy.failure_max_ttl
+        if reserve is not None:
+            keep_until = max(keep_until, reserve.stale_until)
     return CacheEntry(
+        key=key,
         outcome=answer,
         asked_at=asked_at,
         fresh_until=fresh_until,
-        # Past its end a failure is still kept, so that doubling goes on where it was.
-        keep_until=max(fresh_until + policy.failure_max_ttl, stale_until),
+        keep_until=keep_until,
         failures=failures,
-        good=good,
-        good_asked_at=good_asked_at,
-        good_until=good_until,
-        stale_until=stale_until,
+        reserve=reserve,
     )
 
 
@@ -268,22 +221,23 @@ def reconciled(kept: CacheEntry | None, new: CacheEntry) -> CacheEntry:
     """
     if kept is None:
         return new
-    if new.good is new.outcome:
-        return new if kept.good is None or new.asked_at >= kept.good_asked_at else kept
-    if new.asked_at < max(kept.asked_at, kept.good_asked_at):
+    before = kept.good
+    if is_good(new.outcome):
+        return new if before is None or new.asked_at >= before.asked_at else kept
+    if new.asked_at < kept.asked_at or (before is not None and new.asked_at < before.asked_at):
         return kept
-    if kept.good is None or kept.good_asked_at <= new.good_asked_at:
+    if before is None or (new.reserve is not None and before.asked_at <= new.reserve.asked_at):
         return new
-    temporary = is_temporary(new.outcome)
-    stale_until = kept.stale_until if temporary else min(kept.stale_until, kept.good_until)
-    return evolve(
-        new,
-        keep_until=max(new.keep_until, stale_until),
-        good=kept.good,
-        good_asked_at=kept.good_asked_at,
-        good_until=kept.good_until,
-        stale_until=stale_until,
-    )
+    reserve = _behind(new.outcome, before)
+    keep_until = new.keep_until if reserve is None else max(new.keep_until, reserve.stale_until)
+    return evolve(new, keep_until=keep_until, reserve=reserve)
+
+
+def _behind(failure: Answer, reserve: Reserve | None) -> Reserve | None:
+    """Return what a failure leaves of a good answer: a definite one ends it with its lifetime."""
+    if reserve is None or is_temporary(failure):
+        return reserve
+    return evolve(reserve, stale_until=min(reserve.stale_until, reserve.fresh_until))
 
 
 def _same_trouble(before: Answer, now: Answer) -> bool:
@@ -291,3 +245,50 @@ def _same_trouble(before: Answer, now: Answer) -> bool:
     if isinstance(before, NotDelegated) and isinstance(now, NotDelegated):
         return (before.temporary, before.lookup_failed) == (now.temporary, now.lookup_failed)
     return type(before) is type(now)
+
+
+# As JSON
+
+
+def _from_dict(data: Any) -> CacheEntry:
+    if data["version"] != _VERSION:
+        raise ValueError("an unknown version")
+    key, failures = data["key"], data["failures"]
+    if not isinstance(key, str):
+        raise TypeError("a key that is no text")
+    if type(failures) is not int or failures < 0:
+        raise ValueError("failures that are no count")
+    outcome = answer_from_dict(data["outcome"])
+    reserve = None if data["reserve"] is None else _reserve_from_dict(data["reserve"])
+    if reserve is not None and is_good(outcome):
+        raise ValueError("a reserve behind a good answer")
+    return CacheEntry(
+        key=key,
+        outcome=outcome,
+        failures=failures,
+        reserve=reserve,
+        **{name: _moment(data[name]) for name in ("asked_at", "fresh_until", "keep_until")},
+    )
+
+
+def _reserve_to_dict(reserve: Reserve) -> dict[str, Any]:
+    return {
+        "answer": answer_to_dict(reserve.answer),
+        "asked_at": reserve.asked_at,
+        "fresh_until": reserve.fresh_until,
+        "stale_until": reserve.stale_until,
+    }
+
+
+def _reserve_from_dict(data: Any) -> Reserve:
+    answer = answer_from_dict(data["answer"])
+    if not is_good(answer):
+        raise ValueError("a good answer that is none")
+    times = ("asked_at", "fresh_until", "stale_until")
+    return Reserve(answer=answer, **{name: _moment(data[name]) for name in times})
+
+
+def _moment(value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value <= LATEST:
+        raise ValueError("a time that is none")
+    return float(value)

@@ -195,6 +195,7 @@ class Answering:
     ) -> CacheEntry:
         """Remember what was learned, unless the question was invalidated meanwhile."""
         entry = remember(
+            question.key,
             flight.previous,
             learned,
             asked_at=asked_at,
@@ -213,8 +214,7 @@ class Answering:
     async def known(self, question: Question) -> tuple[Answer, ...]:
         """Return the answers that are remembered, of any age."""
         entry = await self._memory.recall(question)
-        answers = () if entry is None else (entry.outcome, entry.good)
-        return tuple(answer for answer in answers if answer is not None)
+        return () if entry is None else entry.answers
 
     async def forget(self, questions: Iterable[Question]) -> None:
         """Forget the answers to `questions`, those under way too, here and where it is shared."""
@@ -232,7 +232,7 @@ class Answering:
         for question, answer in answers.items():
             epoch = self.forgetting.epoch
             entry = await self._memory.recall(question)
-            if entry is None or answer not in (None, entry.outcome, entry.good):
+            if entry is None or answer not in (None, *entry.answers):
                 continue
             if not self.forgetting.touches((question,), epoch):
                 await self._memory.keep(question, entry.expired(self._clock.time()))

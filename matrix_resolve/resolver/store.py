@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Final, TypeVar
 
-from matrix_resolve.core.entries import CacheEntry, is_believable
+from matrix_resolve.core.entries import CacheEntry
+from matrix_resolve.core.foreign import is_believable
 from matrix_resolve.core.generations import Generations
 from matrix_resolve.core.questions import AskAddresses, AskWellKnown, Question
 from matrix_resolve.errors import CacheError

@@ -27,7 +27,11 @@ def entry(clock: FakeClock, reason: str = "SERVFAIL") -> CacheEntry:
     """An entry to be kept for `LIFETIME` from now."""
     now = clock.time()
     return CacheEntry(
-        outcome=SrvFailed(reason), asked_at=now, fresh_until=now, keep_until=now + LIFETIME
+        key="srv:a.example",
+        outcome=SrvFailed(reason),
+        asked_at=now,
+        fresh_until=now,
+        keep_until=now + LIFETIME,
     )
 
 

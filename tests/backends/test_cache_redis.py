@@ -53,20 +53,23 @@ DOWN = NotDelegated("status 503", temporary=True)
 REFUSED = NotDelegated("status 404")
 
 
-def entry(answer: Answer, asked_at: float, reserve: CacheEntry | None = None) -> CacheEntry:
+def entry(
+    answer: Answer,
+    asked_at: float,
+    reserve: CacheEntry | None = None,
+    question: Question = EXAMPLE,
+) -> CacheEntry:
     """What is kept of `answer`; a failure has the good answer of `reserve` in reserve."""
     if isinstance(answer, Delegated):
         return CacheEntry(
+            key=question.key,
             outcome=answer,
             asked_at=asked_at,
             fresh_until=asked_at + DAY,
             keep_until=asked_at + 2 * DAY,
-            good=answer,
-            good_asked_at=asked_at,
-            good_until=asked_at + DAY,
-            stale_until=asked_at + 2 * DAY,
         )
     failed = CacheEntry(
+        key=question.key,
         outcome=answer,
         asked_at=asked_at,
         fresh_until=asked_at + HOUR,
@@ -77,11 +80,8 @@ def entry(answer: Answer, asked_at: float, reserve: CacheEntry | None = None) ->
         return failed
     return evolve(
         failed,
-        good=reserve.good,
-        good_asked_at=reserve.good_asked_at,
-        good_until=reserve.good_until,
-        stale_until=reserve.stale_until,
-        keep_until=max(failed.keep_until, reserve.stale_until),
+        reserve=reserve.good,
+        keep_until=max(failed.keep_until, reserve.keep_until),
     )
 
 
@@ -750,7 +750,7 @@ async def test_bug_comes_out(cache: RedisCache, client: Meddling) -> None:
 
 async def test_cancelled_caller(server: RedisServer, cache: RedisCache, client: Redis) -> None:
     """Who is cancelled neither makes others wait nor leaves them a reply that is not theirs."""
-    other = entry(BETTER, NOW)
+    other = entry(BETTER, NOW, question=OTHER)
     await cache.put(EXAMPLE, entry(GOOD, NOW))
     await cache.put(OTHER, other)
     server.hang()
@@ -777,7 +777,7 @@ async def test_cancelled_while_sending(cache: RedisCache) -> None:
 
 async def test_cancelled_at_any_moment(cache: RedisCache, client: Redis) -> None:
     """Cancelled after any number of steps, an operation leaves the client as it should be."""
-    kept = {question: entry(DOWN, NOW) for question in (EXAMPLE, OTHER)}
+    kept = {question: entry(DOWN, NOW, question=question) for question in (EXAMPLE, OTHER)}
     for question in kept:
         await cache.put(question, kept[question])
     for steps in range(60):

@@ -49,31 +49,34 @@ BETTER = NoSrvRecords("none now")
 DOWN = SrvFailed("SERVFAIL")
 
 
-def entry(answer: Answer, asked_at: float, reserve: CacheEntry | None = None) -> CacheEntry:
+def entry(
+    answer: Answer,
+    asked_at: float,
+    reserve: CacheEntry | None = None,
+    question: Question = EXAMPLE,
+) -> CacheEntry:
     """What is kept of `answer`; a failure has the good answer of `reserve` in reserve."""
     fresh_until, keep_until = asked_at + FRESH, asked_at + KEPT
     if not isinstance(answer, SrvFailed | NotDelegated):
         return CacheEntry(
+            key=question.key,
             outcome=answer,
             asked_at=asked_at,
             fresh_until=fresh_until,
             keep_until=keep_until,
-            good=answer,
-            good_asked_at=asked_at,
-            good_until=fresh_until,
-            stale_until=keep_until,
         )
     failed = CacheEntry(
-        outcome=answer, asked_at=asked_at, fresh_until=fresh_until, keep_until=keep_until
+        key=question.key,
+        outcome=answer,
+        asked_at=asked_at,
+        fresh_until=fresh_until,
+        keep_until=keep_until,
     )
     if reserve is None:
         return failed
     return evolve(
         failed,
-        good=reserve.good,
-        good_asked_at=reserve.good_asked_at,
-        good_until=reserve.good_until,
-        stale_until=reserve.stale_until,
+        reserve=reserve.good,
     )
 
 
@@ -137,7 +140,7 @@ async def test_put_then_get(
     cache: AnswerCache, clock: FakeClock, question: Question, answer: Answer
 ) -> None:
     """What was put is given back, for any kind of question."""
-    put = entry(answer, clock.time())
+    put = entry(answer, clock.time(), question=question)
     await cache.put(question, put)
     assert await cache.get(question) == put
 
@@ -151,12 +154,15 @@ async def test_spellings_share_an_entry(cache: AnswerCache, clock: FakeClock) ->
 
 async def test_kinds_of_question_are_kept_apart(cache: AnswerCache, clock: FakeClock) -> None:
     """The same name asked for in two ways has two entries."""
-    document = entry(NotDelegated("status 404"), clock.time())
-    addresses = entry(Addresses(()), clock.time())
-    await cache.put(AskWellKnown("example.org"), document)
-    await cache.put(AskAddresses("example.org"), addresses)
-    assert await cache.get(AskWellKnown("example.org")) == document
-    assert await cache.get(AskAddresses("example.org")) == addresses
+    document, addresses = AskWellKnown("example.org"), AskAddresses("example.org")
+    entries = {
+        document: entry(NotDelegated("status 404"), clock.time(), question=document),
+        addresses: entry(Addresses(()), clock.time(), question=addresses),
+    }
+    for question, put in entries.items():
+        await cache.put(question, put)
+    for question, put in entries.items():
+        assert await cache.get(question) == put
 
 
 async def test_later_answer_replaces(cache: AnswerCache, clock: FakeClock) -> None:
@@ -169,12 +175,12 @@ async def test_later_answer_replaces(cache: AnswerCache, clock: FakeClock) -> No
 
 async def test_delete(cache: AnswerCache, clock: FakeClock) -> None:
     """What was deleted is gone, and nothing else; what is asked afterwards is kept."""
-    put = entry(GOOD, clock.time())
-    for question in (EXAMPLE, OTHER):
-        await cache.put(question, put)
+    put, other = entry(GOOD, clock.time()), entry(GOOD, clock.time(), question=OTHER)
+    await cache.put(EXAMPLE, put)
+    await cache.put(OTHER, other)
     await cache.delete(EXAMPLE)
     assert await cache.get(EXAMPLE) is None
-    assert await cache.get(OTHER) == put
+    assert await cache.get(OTHER) == other
     await cache.put(EXAMPLE, put)
     assert await cache.get(EXAMPLE) == put
 
@@ -495,7 +501,8 @@ async def test_doubtful_reserve(
     await tiered.put(EXAMPLE, failure)
     kept = await tiered.get(EXAMPLE)
     assert kept is not None
-    assert (kept.good, kept.good_until) == (BETTER, clock.time())
+    assert kept.reserve is not None
+    assert (kept.reserve.answer, kept.reserve.fresh_until) == (BETTER, clock.time())
 
 
 async def test_late_answer_to_a_question_asked_before(
@@ -530,7 +537,7 @@ async def test_bound_on_what_was_looked_up(
     monkeypatch.setattr("matrix_resolve.backends.cache_tiered._MOST_CONFIRMED", 2)
     questions = [AskSrv(f"{number}.example") for number in range(3)]
     for question in questions:
-        await tiered.put(question, NEW)
+        await tiered.put(question, entry(BETTER, T + 10, question=question))
     await hear(tiered, shared, None)
     for question in questions:
         await tiered.get(question)

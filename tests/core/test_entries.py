@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from matrix_resolve.core.entries import (
     CacheEntry,
     Given,
-    is_believable,
-    is_entry_for,
+    Reserve,
     reconciled,
     remember,
 )
-from matrix_resolve.core.lifetimes import Learned, is_good
+from matrix_resolve.core.foreign import is_believable, is_entry_for
+from matrix_resolve.core.lifetimes import Learned, is_good, is_temporary
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.questions import (
     Addresses,
@@ -41,6 +41,8 @@ T = 1_800_000_000.0
 HOUR = 3600.0
 DAY = 24 * HOUR
 POLICY = Policy(jitter=0)
+WELL_KNOWN, SRV, ADDRESSES = AskWellKnown("a.example"), AskSrv("_x.a.example"), AskAddresses("a")
+KEY = WELL_KNOWN.key
 
 
 def delegated(to: str) -> Delegated:
@@ -62,9 +64,11 @@ def learn(
     at: float,
     ttl: float | None = None,
     policy: Policy = POLICY,
+    key: str = KEY,
 ) -> CacheEntry:
     """What is kept once `answer` has come, the question having been asked a second before."""
     return remember(
+        key,
         previous,
         Learned(answer, ttl=ttl),
         asked_at=at - 1,
@@ -88,15 +92,13 @@ def test_good_answer_replaces_everything() -> None:
     """A good answer stands for its lifetime and is held in reserve for `stale_for` after it."""
     entry = learn(learn(learn(None, OTHER, T - 99), DOWN, T - 50), GOOD, T, ttl=HOUR)
     assert entry == CacheEntry(
+        key=KEY,
         outcome=GOOD,
         asked_at=T - 1,
         fresh_until=T + HOUR,
         keep_until=T + HOUR + DAY,
         failures=0,
-        good=GOOD,
-        good_asked_at=T - 1,
-        good_until=T + HOUR,
-        stale_until=T + HOUR + DAY,
+        reserve=None,
     )
 
 
@@ -119,6 +121,7 @@ def test_first_failure_with_nothing_before() -> None:
     """A failure is given itself, and kept past its end so that doubling goes on."""
     entry = learn(None, DOWN, T)
     assert entry == CacheEntry(
+        key=KEY,
         outcome=DOWN,
         asked_at=T - 1,
         fresh_until=T + 60,
@@ -145,7 +148,9 @@ def test_temporary_failures_after_the_end_of_the_lifetime() -> None:
         entry = learn(entry, DOWN, at)
         until = min(entry.fresh_until, end)
         assert entry.given(at) == Given(GOOD, True, until, "status 503")
-        assert entry.stale_until == end
+        assert entry.reserve == Reserve(
+            answer=GOOD, asked_at=T - 1, fresh_until=T + HOUR, stale_until=end
+        )
         at = entry.fresh_until
     assert entry.given(end - 1).answer == GOOD
     assert entry.given(end) == Given(DOWN, False, entry.fresh_until)
@@ -274,32 +279,79 @@ def test_every_good_answer_is_held_in_reserve(answer: Answer) -> None:
     )
 
 
-OUTCOMES = st.tuples(
-    st.sampled_from([GOOD, OTHER, DOWN, NO_DNS, REFUSED]),
-    st.none() | st.floats(0, 1e6),
-    st.floats(0, 2e5),
-)
+class Told:
+    """What was asked of one question and when, and what may be given of it: no entry in sight."""
 
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.last: Answer | None = None  # the last outcome, which stands until `until`
+        self.until = 0.0
+        self.good: Answer | None = None  # whose lifetime ends at `fresh`, its reserve at `end`
+        self.asked = self.fresh = self.end = 0.0
 
-@given(st.lists(OUTCOMES, min_size=1, max_size=12))
-def test_what_is_given_was_confirmed_within_72_hours(outcomes: list[tuple]) -> None:
-    """Through any history: a good answer lives its lifetime and the reserve, and no longer."""
-    entry, at, confirmed = None, T, None
-    for answer, ttl, later in outcomes:
-        entry = learn(entry, answer, at, ttl, Policy())
+    def hear(self, answer: Answer, asked_at: float, until: float) -> None:
+        """Take notice of an outcome and of how long it stands."""
+        self.last, self.until = answer, until
         if is_good(answer):
-            confirmed = (answer, at)
-        else:
-            assert entry.failures >= 1
-        assert at < entry.fresh_until <= entry.keep_until
-        assert CacheEntry.from_json(entry.to_json()) == entry
-        at += later
-        said = entry.given(at)
-        if is_good(said.answer) and at < entry.keep_until:
-            assert confirmed is not None
-            assert said.answer == confirmed[0]
-            assert at - confirmed[1] <= 72 * HOUR
-            assert said.stale == (at >= entry.good_until)
+            self.good, self.asked = answer, asked_at
+            self.fresh, self.end = until, until + self.policy.stale_for
+        elif not is_temporary(answer):
+            self.end = min(self.end, self.fresh)
+
+    def expire(self, now: float) -> None:
+        """Call what is known past its lifetime; the wait after a temporary failure goes on."""
+        self.fresh = min(self.fresh, now)
+        if not is_temporary(self.last):
+            self.until = min(self.until, now)
+            if not is_good(self.last):
+                self.end = min(self.end, now)
+
+    def may_give(self, now: float) -> tuple[Answer | None, bool]:
+        """What holds at this moment, and whether it is past its lifetime."""
+        if self.good is not None and (is_good(self.last) or now < self.end):
+            return self.good, now >= self.fresh
+        return self.last, now >= self.until
+
+
+HEARD = st.tuples(
+    st.sampled_from([GOOD, OTHER, DOWN, NO_DNS, REFUSED]),
+    st.none() | st.sampled_from([0.0, 600.0, HOUR, 3 * DAY]) | st.floats(0, 1e6),
+)
+LATER = st.sampled_from([0.0, 1.0, 60.0, HOUR, DAY]) | st.floats(0, 2e5)
+EVENTS = st.tuples(LATER, HEARD | st.sampled_from(["expire", "carry"]))
+POLICIES = st.sampled_from([Policy(), POLICY, Policy(stale_for=0), Policy(well_known_min_ttl=0)])
+
+
+@given(POLICIES, st.lists(EVENTS, min_size=1, max_size=15), st.lists(LATER, max_size=5))
+def test_what_an_entry_may_give_at_each_moment(
+    policy: Policy, events: list[tuple[float, Any]], moments: list[float]
+) -> None:
+    """Through any history an entry gives what was told, no longer than that may be given."""
+    told, entry, now = Told(policy), None, T
+    for later, event in events:
+        now += later
+        if isinstance(event, tuple):
+            entry = learn(entry, *((event[0], now, event[1])), policy=policy)
+            told.hear(event[0], now - 1, entry.fresh_until)
+        elif entry is not None and event == "expire":
+            entry = entry.expired(now)
+            told.expire(now)
+        elif entry is not None:
+            entry = CacheEntry.from_json(entry.to_json())
+        if entry is None:
+            continue
+        ends = [entry.fresh_until, told.fresh, told.end]
+        for moment in (now, *(now + after for after in moments), *(e for e in ends if e > now)):
+            given = entry.given(moment)
+            assert (given.answer, given.stale) == told.may_give(moment)
+            assert given.until <= entry.keep_until
+            meanwhile = entry.meanwhile(moment)
+            usable = told.good is not None and moment < told.end
+            assert meanwhile == (given if usable else None)
+            if usable and moment < entry.keep_until:
+                assert moment - told.asked - 1 <= 72 * HOUR
+        assert (entry.failures == 0) == is_good(entry.outcome)
+        assert entry.keep_until >= max(entry.fresh_until, told.end)
 
 
 ENTRIES = [
@@ -326,31 +378,34 @@ def test_entry_survives_json(entry: CacheEntry) -> None:
 
 @given(
     st.sampled_from([GOOD, RECORDS, ServiceNotOffered(), DOWN, SRV_FAILED]),
-    st.none() | st.sampled_from([GOOD, RECORDS, NoSrvRecords("none")]),
-    st.lists(st.floats(0, 1e11), min_size=5, max_size=5),
+    st.sampled_from([GOOD, RECORDS, NoSrvRecords("none")]),
+    st.lists(st.floats(0, 1e11), min_size=6, max_size=6),
     st.integers(0, 10**6),
     st.text(),
 )
 def test_every_entry_survives_json(
-    outcome: Answer, good: Answer | None, times: list[float], failures: int, reason: str
+    outcome: Answer, good: Answer, times: list[float], failures: int, text: str
 ) -> None:
     """Times to the last bit, any reason, any mixture of answers."""
+    outcome = SrvFailed(text) if failures % 2 else outcome
+    reserve = Reserve(answer=good, asked_at=times[3], fresh_until=times[4], stale_until=times[5])
     entry = CacheEntry(
-        outcome=NoSrvRecords(reason) if failures % 2 else outcome,
+        key=text,
+        outcome=outcome,
         asked_at=times[0],
         fresh_until=times[1],
         keep_until=times[2],
         failures=failures,
-        good=good,
-        good_until=times[3],
-        stale_until=times[4],
+        reserve=None if is_good(outcome) else reserve,
     )
     assert CacheEntry.from_json(entry.to_json()) == entry
 
 
 def test_entry_holds_any_second_that_a_calendar_knows() -> None:
     """Times from 1970 to the end of the year 9999 are carried."""
-    ends = CacheEntry(outcome=GOOD, asked_at=0, fresh_until=253402300799, keep_until=253402300799)
+    ends = CacheEntry(
+        key=KEY, outcome=GOOD, asked_at=0, fresh_until=253402300799, keep_until=253402300799
+    )
     assert CacheEntry.from_json(ends.to_json()) == ends
 
 
@@ -360,6 +415,11 @@ FORM: dict[str, Any] = json.loads(learn(learn(None, GOOD, T), DOWN, T + DAY).to_
 def spoilt(**fields: Any) -> bytes:
     """A written entry in which these fields are others."""
     return json.dumps({**FORM, **fields}).encode()
+
+
+def spoilt_reserve(**fields: Any) -> bytes:
+    """A written entry in whose reserve these fields are others."""
+    return spoilt(reserve={**FORM["reserve"], **fields})
 
 
 def lacking(field: str) -> bytes:
@@ -386,9 +446,9 @@ BAD_DATA = [
     pytest.param(spoilt(asked_at="1"), id="time as text"),
     pytest.param(spoilt(fresh_until=None), id="time null"),
     pytest.param(spoilt(keep_until=True), id="time boolean"),
-    pytest.param(spoilt(good_until=float("nan")), id="time NaN"),
-    pytest.param(spoilt(stale_until=float("inf")), id="time without end"),
-    pytest.param(spoilt(stale_until=10**400), id="time too large to hold"),
+    pytest.param(spoilt_reserve(fresh_until=float("nan")), id="time NaN"),
+    pytest.param(spoilt_reserve(stale_until=float("inf")), id="time without end"),
+    pytest.param(spoilt_reserve(stale_until=10**400), id="time too large to hold"),
     pytest.param(spoilt(fresh_until=253402300800), id="time after the year 9999"),
     pytest.param(spoilt(asked_at=-1), id="time before 1970"),
     pytest.param(spoilt(failures=-1), id="negative failures"),
@@ -398,9 +458,15 @@ BAD_DATA = [
     pytest.param(spoilt(outcome=None), id="outcome null"),
     pytest.param(spoilt(outcome={"kind": "other"}), id="outcome of unknown kind"),
     pytest.param(spoilt(outcome={**FORM["outcome"], "temporary": 1}), id="outcome misshapen"),
-    pytest.param(spoilt(good=False), id="good answer boolean"),
-    pytest.param(spoilt(good=FORM["outcome"]), id="good answer that is a failure"),
-    pytest.param(spoilt(good={**FORM["good"], "to": "a b"}), id="delegated to a bad name"),
+    pytest.param(spoilt(key=None), id="key null"),
+    pytest.param(spoilt(reserve=False), id="reserve boolean"),
+    pytest.param(spoilt(reserve={}), id="reserve empty"),
+    pytest.param(spoilt_reserve(answer=FORM["outcome"]), id="reserve that is a failure"),
+    pytest.param(
+        spoilt_reserve(answer={**FORM["reserve"]["answer"], "to": "a b"}),
+        id="delegated to a bad name",
+    ),
+    pytest.param(spoilt(outcome=FORM["reserve"]["answer"]), id="a reserve behind a good answer"),
     *(pytest.param(lacking(field), id=f"no {field}") for field in FORM),
 ]
 
@@ -435,21 +501,37 @@ def test_reading_raises_nothing_but_its_error(data: bytes | str) -> None:
     assert CacheEntry.from_json(entry.to_json()) == entry
 
 
-WELL_KNOWN, SRV, ADDRESSES = AskWellKnown("a.example"), AskSrv("_x.a.example"), AskAddresses("a")
+RESERVE = learn(None, RECORDS, T, key=SRV.key).good
+FAILED = learn(None, SRV_FAILED, T, key=SRV.key)
+KNOWN = learn(None, RECORDS, T, key=SRV.key)
 BELONGS = [
     # question, what a cache gave, is that an entry for the question
     pytest.param(WELL_KNOWN, learn(None, GOOD, T), True, id="document"),
     pytest.param(WELL_KNOWN, learn(learn(None, GOOD, T), DOWN, T), True, id="failure, reserve"),
-    pytest.param(SRV, learn(None, RECORDS, T), True, id="records"),
-    pytest.param(SRV, learn(None, ServiceNotOffered(), T), True, id="not offered"),
-    pytest.param(ADDRESSES, learn(None, Addresses(()), T), True, id="addresses"),
+    pytest.param(SRV, KNOWN, True, id="records"),
+    pytest.param(SRV, evolve(FAILED, reserve=RESERVE), True, id="failed lookup, reserve"),
+    pytest.param(SRV, evolve(KNOWN, outcome=ServiceNotOffered()), True, id="not offered"),
+    pytest.param(ADDRESSES, learn(None, Addresses(()), T, key=ADDRESSES.key), True, id="addresses"),
+    pytest.param(AskWellKnown("b.example"), learn(None, GOOD, T), False, id="another's key"),
     pytest.param(WELL_KNOWN, learn(None, RECORDS, T), False, id="records for a document"),
-    pytest.param(SRV, learn(None, GOOD, T), False, id="document for records"),
-    pytest.param(SRV, evolve(learn(None, SRV_FAILED, T), good=GOOD), False, id="other reserve"),
-    pytest.param(SRV, evolve(learn(None, RECORDS, T), outcome=None), False, id="no answer"),
-    pytest.param(SRV, evolve(learn(None, RECORDS, T), fresh_until=1e15), False, id="no such time"),
-    pytest.param(SRV, evolve(learn(None, RECORDS, T), asked_at=-1), False, id="before 1970"),
-    pytest.param(SRV, evolve(learn(None, RECORDS, T), keep_until=float("nan")), False, id="NaN"),
+    pytest.param(SRV, evolve(KNOWN, outcome=GOOD), False, id="document for records"),
+    pytest.param(
+        SRV, evolve(FAILED, reserve=evolve(RESERVE, answer=GOOD)), False, id="other reserve"
+    ),
+    pytest.param(
+        SRV, evolve(FAILED, reserve=evolve(RESERVE, answer=SRV_FAILED)), False, id="bad reserve"
+    ),
+    pytest.param(SRV, evolve(KNOWN, reserve=RESERVE), False, id="a reserve behind a good answer"),
+    pytest.param(
+        SRV,
+        evolve(FAILED, reserve=evolve(RESERVE, stale_until=1e15)),
+        False,
+        id="no such time in reserve",
+    ),
+    pytest.param(SRV, evolve(KNOWN, outcome=None), False, id="no answer"),
+    pytest.param(SRV, evolve(KNOWN, fresh_until=1e15), False, id="no such time"),
+    pytest.param(SRV, evolve(KNOWN, asked_at=-1), False, id="before 1970"),
+    pytest.param(SRV, evolve(KNOWN, keep_until=float("nan")), False, id="NaN"),
     pytest.param(SRV, b"{}", False, id="bytes"),
     pytest.param(SRV, RECORDS, False, id="an answer alone"),
 ]
@@ -588,7 +670,7 @@ def test_of_two_entries_one_stays(kept: CacheEntry | None, new: CacheEntry, stay
 def test_failure_of_one_who_had_not_heard_of_the_good_answer() -> None:
     """A failure asked later stands, with the other process's good answer in reserve."""
     entry = reconciled(at(0, GOOD), at(5, DOWN))
-    assert (entry.outcome, entry.good, entry.failures) == (DOWN, GOOD, 1)
+    assert (entry.outcome, entry.reserve, entry.failures) == (DOWN, at(0, GOOD).good, 1)
     assert entry.given(T + DAY + 60) == Given(GOOD, True, entry.fresh_until, "status 503")
     assert entry.keep_until == at(0, GOOD).keep_until
 
@@ -597,7 +679,8 @@ def test_refusal_of_one_who_had_not_heard_of_the_good_answer() -> None:
     """A definite refusal leaves the other process's answer its lifetime, and no reserve."""
     entry = reconciled(at(0, GOOD), at(5, REFUSED))
     assert entry.given(T + HOUR).answer == GOOD
-    assert entry.given(entry.good_until).answer == REFUSED
+    assert entry.reserve is not None
+    assert entry.given(entry.reserve.fresh_until).answer == REFUSED
 
 
 @given(
@@ -616,6 +699,6 @@ def test_good_answer_asked_last_is_never_lost(asked: list[tuple[int, Answer]]) -
     good = [one for one in asked if is_good(one[1])]
     if good:
         when, answer = max(good, key=lambda one: one[0])
-        assert (kept.good, kept.good_asked_at) == (answer, T + when)
+        assert (kept.good.answer, kept.good.asked_at) == (answer, T + when)
     else:
         assert kept.good is None

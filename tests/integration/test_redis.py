@@ -90,20 +90,18 @@ def good(to: str, asked_at: float) -> CacheEntry:
     """A good answer."""
     answer = Delegated(ServerName.parse(to), "https://example.org/")
     return CacheEntry(
+        key=KEY,
         outcome=answer,
         asked_at=asked_at,
         fresh_until=asked_at + 3600,
         keep_until=asked_at + 7200,
-        good=answer,
-        good_asked_at=asked_at,
-        good_until=asked_at + 3600,
-        stale_until=asked_at + 7200,
     )
 
 
 def failed(asked_at: float) -> CacheEntry:
     """A failure."""
     return CacheEntry(
+        key=KEY,
         outcome=NotDelegated("status 503", temporary=True),
         asked_at=asked_at,
         fresh_until=asked_at + 3600,
@@ -143,7 +141,7 @@ def test_late_failure_keeps_the_answer(start: Start) -> None:
     put(other, failed(asked_at + 0.1))
     kept = get(one)
     assert kept is not None
-    assert (kept.good, kept.outcome) == (answer.good, failed(0).outcome)
+    assert (kept.reserve, kept.outcome) == (answer.good, failed(0).outcome)
 
 
 @pytest.mark.parametrize("late", [failed, lambda at: good("old.example.net", at)])

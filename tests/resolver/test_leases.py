@@ -59,14 +59,11 @@ def learned(world: World, host: str, *, ago: float = 0.0) -> CacheEntry:
     answer = Delegated(ServerName.parse(f"{host}:1"), "")
     asked_at = world.clock.time() - ago
     return CacheEntry(
+        key=ASK.key,
         outcome=answer,
         asked_at=asked_at,
         fresh_until=asked_at + DAY,
         keep_until=asked_at + 2 * DAY,
-        good=answer,
-        good_asked_at=asked_at,
-        good_until=asked_at + DAY,
-        stale_until=asked_at + 2 * DAY,
     )
 
 

@@ -256,7 +256,7 @@ async def test_the_reserve_ends_when_it_ends(world: World, resolver: Resolver) -
         entry = await world.cache.get(AskWellKnown(NAME))
         world.clock.advance(entry.fresh_until - world.clock.time())
     entry = await world.cache.get(AskWellKnown(NAME))
-    world.clock.advance(entry.stale_until - world.clock.time() - 600)
+    world.clock.advance(entry.reserve.stale_until - world.clock.time() - 600)
     resolution = await resolver.resolve(NAME)
     assert said(resolution) == "old stale"
     assert resolution.expires_at is not None

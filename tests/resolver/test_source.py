@@ -25,7 +25,8 @@ from matrix_resolve import (
     Step,
     WellKnownFetchError,
 )
-from matrix_resolve.core.questions import Delegated, NoSrvRecords
+from matrix_resolve.core.entries import Reserve
+from matrix_resolve.core.questions import Delegated, NoSrvRecords, SrvFailed, SrvRecords
 from matrix_resolve.hooks.events import (
     CacheFailed,
     CacheHit,
@@ -411,32 +412,48 @@ async def test_each_question_is_read_once(parts: dict[str, Any]) -> None:
     }
 
 
+KEY = f"srv:{FED}a.example"
 FOREIGN = {
     "no entry": "nonsense",
-    "an answer to another question": CacheEntry(
+    "an answer to another kind of question": CacheEntry(
+        key=KEY,
         outcome=Delegated(ServerName.parse("evil.example:1"), ""),
         asked_at=0,
         fresh_until=2e9,
         keep_until=2e9,
     ),
     "a good answer to another question": CacheEntry(
-        outcome=NoSrvRecords("none"),
+        key=KEY,
+        outcome=SrvFailed("none"),
         asked_at=0,
         fresh_until=2e9,
         keep_until=2e9,
-        good=Delegated(ServerName.parse("evil.example:1"), ""),
+        reserve=Reserve(
+            answer=Delegated(ServerName.parse("evil.example:1"), ""),
+            asked_at=0,
+            fresh_until=2e9,
+            stale_until=2e9,
+        ),
+    ),
+    "an answer to the same kind of question about another name": CacheEntry(
+        key=f"srv:{FED}b.example",
+        outcome=SrvRecords((SrvRecord(0, 0, 1, "evil.example"),)),
+        asked_at=0,
+        fresh_until=2e9,
+        keep_until=2e9,
     ),
     "no answer": CacheEntry(
+        key=KEY,
         outcome=None,  # type: ignore[arg-type]
         asked_at=0,
         fresh_until=2e9,
         keep_until=2e9,
     ),
     "an answer asked in the future": CacheEntry(
-        outcome=NoSrvRecords("none"), asked_at=3e9, fresh_until=4e9, keep_until=4e9
+        key=KEY, outcome=NoSrvRecords("none"), asked_at=3e9, fresh_until=4e9, keep_until=4e9
     ),
     "a time without end": CacheEntry(
-        outcome=NoSrvRecords("none"), asked_at=0, fresh_until=float("inf"), keep_until=2e9
+        key=KEY, outcome=NoSrvRecords("none"), asked_at=0, fresh_until=float("inf"), keep_until=2e9
     ),
 }
 

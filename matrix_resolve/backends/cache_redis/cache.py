@@ -15,7 +15,8 @@ from redis.client import NEVER_DECODE
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from matrix_resolve.backends.cache_redis.breaker import Attempts, NotTriedError, unless_cancelled
-from matrix_resolve.core.entries import CacheEntry, is_believable, reconciled
+from matrix_resolve.core.entries import CacheEntry, reconciled
+from matrix_resolve.core.foreign import is_believable
 from matrix_resolve.core.questions import question_of
 from matrix_resolve.errors import CacheError
 from matrix_resolve.interfaces import Clock, Lease, Question
@@ -342,12 +343,13 @@ def _asked_since(entry: CacheEntry, deleted_at: float) -> CacheEntry | None:
         return None
     if _oldest(entry) >= deleted_at:
         return entry
-    return evolve(entry, good=None, good_asked_at=0.0, good_until=0.0, stale_until=0.0)
+    return evolve(entry, reserve=None)
 
 
 def _oldest(entry: CacheEntry) -> float:
     """Return when the older of an entry's answers was asked."""
-    return entry.asked_at if entry.good is None else min(entry.asked_at, entry.good_asked_at)
+    reserve = entry.reserve
+    return entry.asked_at if reserve is None else min(entry.asked_at, reserve.asked_at)
 
 
 def _milliseconds(seconds: float) -> int:
