@@ -1,0 +1,133 @@
+"""For tests of DNS lookups: servers that send what they are told to, and a few words."""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, closing
+from typing import Any
+
+import dns.message
+import dns.rcode
+import dns.rdatatype
+import dns.resolver
+import dns.rrset
+import pytest
+
+from matrix_resolve.errors import AddressLookupError, SrvLookupError
+from matrix_resolve.interfaces import AddressReply, SrvReply
+from matrix_resolve.testing import LoopbackFederation
+
+SRV = "_matrix-fed._tcp."
+QUESTION = "example.org"
+# What is awaited ends at once; if it ever hangs, the test fails after so many seconds.
+HANGS = 10.0
+# For what ends only with the time that a lookup has.
+SHORT = 0.3
+
+BOTH = pytest.mark.parametrize(
+    ("kind", "failure"), [("SRV", SrvLookupError), ("addresses", AddressLookupError)]
+)
+
+
+def either(lookup: Any, kind: str) -> Callable[[str], Any]:
+    """The SRV or the address lookup, for what both do alike."""
+    ask: Callable[[str], Any] = lookup.lookup_srv if kind == "SRV" else lookup.lookup_addresses
+    return ask
+
+
+def addresses(*texts: str, ttl: float | None = 300, alias_of: str | None = None) -> AddressReply:
+    """A reply with these addresses."""
+    return AddressReply(texts, ttl, alias_of)
+
+
+def empty(kind: str, ttl: float | None = None) -> SrvReply | AddressReply:
+    """A reply that there is none."""
+    return SrvReply([], ttl) if kind == "SRV" else AddressReply([], ttl)
+
+
+async def until(true: Callable[[], Any]) -> None:
+    """Wait for something to become true."""
+    async with asyncio.timeout(HANGS):
+        while not true():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+Answers = Callable[[dns.message.Message], list[Any]]
+"""Query -> the datagrams that come back: messages, or bytes that may be none."""
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    def __init__(self, answers: Answers, late: Mapping[str, float]) -> None:
+        self._answers = answers
+        self._late = late
+        self.timers: list[asyncio.TimerHandle] = []
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        query = dns.message.from_wire(data)
+        wires = [
+            answer if isinstance(answer, bytes) else answer.to_wire(max_size=65535)
+            for answer in self._answers(query)
+        ]
+        delay = self._late.get(asked_type(query), 0.0)
+        send = asyncio.get_running_loop().call_later(delay, self._send, wires, addr)
+        self.timers.append(send)
+
+    def _send(self, wires: list[bytes], addr: Any) -> None:
+        for wire in wires:
+            self._transport.sendto(wire, addr)
+
+
+@asynccontextmanager
+async def handmade(
+    answers: Answers, ip: str = "127.0.0.1", *, late: Mapping[str, float] | None = None
+) -> AsyncIterator[str]:
+    """Give the address of a server that sends what `answers` returns for a query, over UDP.
+
+    `late`: how many seconds answers about a type of records are held back.
+    """
+    transport, protocol = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: _Datagrams(answers, late or {}), local_addr=(ip, 0)
+    )
+    with closing(transport):
+        host, port = transport.get_extra_info("sockname")[:2]
+        yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    for timer in protocol.timers:
+        timer.cancel()
+
+
+def answer(
+    query: dns.message.Message,
+    *records: str,
+    authority: tuple[str, ...] = (),
+    rcode: dns.rcode.Rcode = dns.rcode.NOERROR,
+) -> dns.message.Message:
+    """An answer with records as in a zone file: "example.org. 60 IN A 192.0.2.1"."""
+    response = dns.message.make_response(query, recursion_available=True)
+    response.set_rcode(rcode)
+    for section, texts in ((response.answer, records), (response.authority, authority)):
+        for text in texts:
+            owner, ttl, of, kind, data = text.split(" ", 4)
+            section.append(dns.rrset.from_text(owner, int(ttl), of, kind, data))
+    return response
+
+
+def asked_type(query: dns.message.Message) -> str:
+    """The type of the records that a query is for."""
+    return dns.rdatatype.to_text(query.question[0].rdtype)
+
+
+def resolv_conf(
+    monkeypatch: pytest.MonkeyPatch, text: str | None, federation: LoopbackFederation | None = None
+) -> None:
+    """Let the system's resolv.conf be this, and its servers listen where the federation's does."""
+    read = dns.resolver.BaseResolver.read_resolv_conf
+
+    def replaced(self: dns.resolver.BaseResolver, file: Any) -> None:
+        if federation is not None:
+            self.port = int(federation.nameserver.rpartition(":")[2])
+        read(self, "/nonexistent/resolv.conf" if text is None else io.StringIO(text))
+
+    monkeypatch.setattr(dns.resolver.BaseResolver, "read_resolv_conf", replaced)
