@@ -93,9 +93,9 @@ async def settled() -> None:
 
 async def all_landed(resolver: Resolver) -> None:
     """Wait until nothing is under way in the background."""
-    flights = resolver._answering._flights._in_the_air
+    flights = resolver._source._flights._in_the_air
     if flights:
-        await asyncio.wait([flight.task for flight in flights])
+        await asyncio.wait([flight._task for flight in flights])
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 from matrix_resolve.core.entries import CacheEntry, reconciled
 from matrix_resolve.core.foreign import is_believable
+from matrix_resolve.core.invalidations import Invalidations
 from matrix_resolve.core.questions import question_of
 from matrix_resolve.errors import CacheError
 from matrix_resolve.interfaces import (
@@ -44,9 +45,10 @@ class TieredCache:
         self._leasing = shared if isinstance(shared, LeasingCache) else None
         self._feed = shared if isinstance(shared, InvalidationFeed) else None
         self._clock = clock
+        self._invalidations = Invalidations()
+        # What was asked before may have been deleted elsewhere without our hearing of it.
         self._doubtful_before = 0.0
         self._confirmed: set[Question] = set()
-        self._epoch = 0  # a new one whenever something was deleted, or may have been
 
     async def get(self, question: Question, /) -> CacheEntry | None:
         """Return what is kept about `question`, None if nothing is.
@@ -57,7 +59,7 @@ class TieredCache:
         now = self._clock.time()
         if kept is not None and kept.is_fresh(now) and not self._is_doubtful(question, kept):
             return kept
-        epoch = self._epoch
+        epoch = self._invalidations.epoch
         try:
             found = await self._shared.get(question)
         except CacheError:
@@ -80,17 +82,17 @@ class TieredCache:
 
     async def delete(self, question: Question, /) -> None:
         """Forget what both keep about `question`."""
-        await self._forget(question)
-        try:
-            await self._shared.delete(question)
-        finally:
-            await self._forget(question)  # what was read from `shared` in between
+        with self._invalidations.until_deleted([question]):
+            try:
+                await self._shared.delete(question)
+            finally:
+                await self._near.delete(question)
 
     async def lease(self, question: Question, seconds: float, /) -> Lease:
         """Try to become the one who asks; always granted if `shared` does not lease."""
         if self._leasing is None:
             return Lease(held=True)
-        epoch = self._epoch
+        epoch = self._invalidations.epoch
         lease = await self._leasing.lease(question, seconds)
         if lease.entry is None:
             return lease
@@ -102,7 +104,7 @@ class TieredCache:
             await self._leasing.release(question)
 
     async def invalidations(self) -> AsyncGenerator[str | None, None]:
-        """Yield what the feed of `shared` does, once `near` has forgotten it too.
+        """Yield what the feed of `shared` does, once `near` has deleted it too.
 
         Without such a feed it yields nothing, and goes on until it is closed.
         """
@@ -112,32 +114,32 @@ class TieredCache:
         async with aclosing(self._feed.invalidations()) as keys:
             async for key in keys:
                 if key is None:
-                    self._epoch += 1
+                    self._invalidations.note(None)
                     self._doubtful_before = self._clock.time()
                     self._confirmed.clear()
                 elif (question := question_of(key)) is not None:
-                    await self._forget(question)
+                    with self._invalidations.until_deleted([question]):
+                        await self._near.delete(question)
                 yield key
-
-    async def _forget(self, question: Question) -> None:
-        self._epoch += 1
-        await self._near.delete(question)
 
     async def _merge(
         self, question: Question, found: CacheEntry | None, epoch: int
     ) -> CacheEntry | None:
         """Return what `near` and `shared` know together, and keep it in `near`.
 
-        Unless an epoch has begun since `found` was asked for: what was deleted must not come back.
+        Unless the question was invalidated since `epoch`, when `found` was asked for.
         """
         kept = self._less_doubt(question, await self._near.get(question))
         entry = kept
         if found is not None and is_believable(question, found, self._clock.time()):
             entry = reconciled(kept, found)
-        if entry is not None and epoch == self._epoch:
-            if entry.asked_at < self._doubtful_before:
-                self._confirm(question)
-            await self._near.put(question, entry)
+        if entry is None or self._invalidations.since(epoch, question):
+            return entry
+        if entry.asked_at < self._doubtful_before:
+            self._confirm(question)
+        await self._near.put(question, entry)
+        if self._invalidations.since(epoch, question):  # while it was on its way there
+            await self._near.delete(question)
         return entry
 
     def _confirm(self, question: Question) -> None:

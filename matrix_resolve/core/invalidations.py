@@ -1,47 +1,66 @@
-"""What has been forgotten on purpose, so that what rests on it is decided anew."""
+"""What was invalidated, and since when: nothing asked or read before that is kept after it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from matrix_resolve.core.questions import Question
 
-# Beyond so many the log begins afresh, and everything older is decided anew.
+# Beyond so many the log begins afresh, and everything older counts as invalidated.
 _LONGEST: Final = 10_000
 
 
-class Forgetting:
-    """Counts epochs, a new one whenever something is forgotten, and says what that touched.
+class Invalidations:
+    """Counts epochs, a new one with each invalidation, so that one comparison tells what is void.
 
-    `changed` is called in each new epoch.
+    Note the `epoch` before you ask or read. What comes of that may be kept unless its question
+    has been invalidated `since` then:
+
+        epoch = invalidations.epoch
+        answer = await ask(question)
+        if not invalidations.since(epoch, question): ...  # keep it
     """
 
-    def __init__(self, changed: Callable[[], None]) -> None:
-        self._changed = changed
+    def __init__(self) -> None:
         self.epoch = 0
         self._last: dict[Question, int] = {}
         self._everything_at = 0
+        self._subscribers: list[Callable[[Collection[Question] | None], None]] = []
 
-    def note(self, questions: Iterable[Question]) -> None:
-        """Begin an epoch in which the answers to `questions` are forgotten."""
+    def subscribe(self, note: Callable[[Collection[Question] | None], None]) -> None:
+        """Have `note` called with whatever is noted here, once it is."""
+        self._subscribers.append(note)
+
+    def note(self, questions: Collection[Question] | None) -> None:
+        """Invalidate the answers to `questions` that were asked or read until now.
+
+        None stands for all questions: any may have been invalidated without our hearing of it.
+        """
         self.epoch += 1
-        for question in questions:
-            self._last[question] = self.epoch
-        if len(self._last) > _LONGEST:
+        self._last |= dict.fromkeys(questions or (), self.epoch)
+        if questions is None or len(self._last) > _LONGEST:
             self._last.clear()
             self._everything_at = self.epoch
-        self._changed()
+        for note in self._subscribers:
+            note(questions)
 
-    def note_everything(self) -> None:
-        """Begin an epoch in which any answer may have been forgotten."""
-        self.epoch += 1
-        self._last.clear()
-        self._everything_at = self.epoch
-        self._changed()
+    @contextmanager
+    def until_deleted(self, questions: Collection[Question]) -> Iterator[None]:
+        """Invalidate `questions`, which are being deleted from a cache in this context.
 
-    def touches(self, questions: Iterable[Question], since: int) -> bool:
-        """Return whether an answer to one of `questions` was forgotten after epoch `since`."""
-        if since == self.epoch:
+        At its beginning, since what was asked before must not be kept any more; and at its end,
+        since in between what is about to be deleted may have been read.
+        """
+        self.note(questions)
+        try:
+            yield
+        finally:
+            self.note(questions)
+
+    def since(self, epoch: int, *questions: Question) -> bool:
+        """Return whether an answer to one of `questions` was invalidated after `epoch`."""
+        if epoch == self.epoch:
             return False
-        return since < self._everything_at or any(
-            self._last.get(question, 0) > since for question in questions
+        return epoch < self._everything_at or any(
+            self._last.get(question, 0) > epoch for question in questions
         )

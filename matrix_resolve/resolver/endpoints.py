@@ -1,20 +1,17 @@
 """From targets to the IP addresses to dial."""
 
-import asyncio
-from contextlib import ExitStack
-
 from matrix_resolve.core.addresses import AddressPolicy, interleaved
 from matrix_resolve.core.names import IPAddress, parse_ip_literal
 from matrix_resolve.core.questions import Addresses, AddressesFailed, AskAddresses
 from matrix_resolve.core.resolution import Endpoint, Resolution
 from matrix_resolve.errors import AddressLookupError, AddressNotAllowedError
 from matrix_resolve.policy import Policy
-from matrix_resolve.resolver.source import Answering
+from matrix_resolve.resolver.source import AnswerSource
 
 
 async def find_endpoints(
     resolution: Resolution,
-    answering: Answering,
+    source: AnswerSource,
     address_policy: AddressPolicy,
     policy: Policy,
 ) -> tuple[Endpoint, ...]:
@@ -26,19 +23,16 @@ async def find_endpoints(
     endpoints: list[Endpoint] = []
     forbidden: list[IPAddress] = []
     failures: list[str] = []
-    stale_at = asyncio.get_running_loop().time() + policy.stale_answer_delay
-    with ExitStack() as wanted:
-        flights = {
-            target.host: wanted.enter_context(answering.wanted(AskAddresses(target.host)))
-            for target in resolution.targets
-            if parse_ip_literal(target.host) is None
-        }
+    literals = {target.host: parse_ip_literal(target.host) for target in resolution.targets}
+    with source.enquiry() as enquiry:
+        for host, literal in literals.items():
+            if literal is None:
+                enquiry.want(AskAddresses(host))
         for target in resolution.targets:
-            literal = parse_ip_literal(target.host)
+            literal = literals[target.host]
             addresses: tuple[IPAddress, ...] = () if literal is None else (literal,)
-            if target.host in flights:
-                found = await answering.answer(flights[target.host], stale_at)
-                answer = found.given.answer
+            if literal is None:
+                answer = (await enquiry.answer(AskAddresses(target.host))).given.answer
                 if isinstance(answer, Addresses):
                     addresses = answer.addresses
                 elif isinstance(answer, AddressesFailed):

@@ -1,4 +1,4 @@
-"""From a decision and what was found out to a `Resolution`, and what is kept of it."""
+"""Resolved names as they are kept, each until something that it rests on would be asked again."""
 
 import math
 import random
@@ -7,23 +7,27 @@ from datetime import UTC, datetime
 
 from attrs import define, evolve
 
+from matrix_resolve.core.generations import Generations
+from matrix_resolve.core.invalidations import Invalidations
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.procedure import Decision
 from matrix_resolve.core.questions import Question, SrvFailed
 from matrix_resolve.core.resolution import Resolution, Target, TrailEntry
 from matrix_resolve.core.srv import in_order
-from matrix_resolve.resolver.flights import Found
+from matrix_resolve.interfaces import Clock
+from matrix_resolve.policy import Policy
+from matrix_resolve.resolver.found import Found
 
 # So many targets take about as much memory as the rest of a resolved name.
 _TARGETS_PER_WEIGHT = 4
 
 
 @define
-class Kept:
+class Resolved:
     """A resolved name, what its targets are drawn from, and until when (Unix seconds) it stands.
 
     Until `hot_until` it may be given as it is; that is never so where the order is drawn anew.
-    In `epoch` none of the answers that it rests on had been forgotten.
+    In `epoch` none of the answers that it rests on was outdated.
     """
 
     resolution: Resolution
@@ -36,29 +40,46 @@ class Kept:
         """Yield the questions that it rests on."""
         return (entry.question for entry in self.resolution.trail)
 
-    @staticmethod
-    def weight(kept: "Kept") -> int:
-        """Return about how many ordinary names take as much memory."""
-        return 1 + len(kept.candidates) // _TARGETS_PER_WEIGHT
+
+def _weight(resolved: Resolved) -> int:
+    """Return about how many ordinary names take as much memory."""
+    return 1 + len(resolved.candidates) // _TARGETS_PER_WEIGHT
 
 
-class Concluding:
-    """Makes resolutions: adds times, and the order of targets, which is drawn each time."""
+class ResolvedNames:
+    """The resolved names of one resolver. It makes their resolutions, and draws their targets.
 
-    def __init__(self, max_targets: int, rng: random.Random) -> None:
-        self._max_targets = max_targets
-        self._rng = rng
+    `outdated` notes the questions whose answers may not be given again as they were. `is_told`:
+    each resolve is told to hooks, so none takes the hot path.
+    """
 
-    def conclude(
+    def __init__(
         self,
-        name: ServerName,
-        decision: Decision,
-        found: Mapping[Question, Found],
+        outdated: Invalidations,
         *,
-        now: float,
-        epoch: int,
-    ) -> Kept:
-        """Return the resolution, to be kept until something would be asked again."""
+        policy: Policy,
+        clock: Clock,
+        rng: random.Random,
+        is_told: bool,
+    ) -> None:
+        self._outdated = outdated
+        self._max_targets = policy.max_targets
+        self._clock = clock
+        self._rng = rng
+        self._is_told = is_told
+        self._kept = Generations[str, Resolved](policy.max_resolved, _weight)
+        outdated.subscribe(lambda _: self._kept.cool())
+        self.hot = self._kept.young
+        """What may be given until `hot_until` without another look: emptied when that changes."""
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def resolved(
+        self, name: ServerName, decision: Decision, found: Mapping[Question, Found]
+    ) -> Resolved:
+        """Return a name with its resolution, which stands until something would be asked again."""
+        now = self._clock.time()
         trail = tuple(_trail_entry(question, seen, now) for question, seen in found.items())
         ends = [seen.given.until for seen in found.values()]
         candidates = decision.candidates
@@ -75,14 +96,41 @@ class Concluding:
             trail=trail,
         )
         until = min([*ends, *(seen.settled_until for seen in found.values())], default=math.inf)
-        hot_until = until if len(candidates) == 1 else 0.0
-        return Kept(resolution, candidates, until, hot_until, epoch)
+        hot_until = 0.0 if self._is_told or len(candidates) > 1 else until
+        return Resolved(resolution, candidates, until, hot_until, self._outdated.epoch)
 
-    def drawn_anew(self, kept: Kept) -> Resolution:
-        """Return what is kept, its targets in an order of their own (RFC 2782)."""
-        if len(kept.candidates) == 1:
-            return kept.resolution
-        return evolve(kept.resolution, targets=self._drawn(kept.candidates))
+    def get(self, name: ServerName) -> Resolved | None:
+        """Return a name that is kept, as long as nothing that it rests on would be asked."""
+        resolved = self._kept.get(str(name))
+        if resolved is None:
+            return None
+        if self._clock.time() >= resolved.until or self._outdated.since(
+            resolved.epoch, *resolved.questions()
+        ):
+            self._kept.drop(str(name))
+            return None
+        resolved.epoch = self._outdated.epoch
+        return resolved
+
+    def put(self, name: ServerName, resolved: Resolved, *, since: int) -> None:
+        """Keep a name, unless an answer that it rests on was outdated since that epoch."""
+        if not self._outdated.since(since, *resolved.questions()):
+            self._kept.put(str(name), resolved)
+
+    def questions(self, name: ServerName) -> Iterator[Question]:
+        """Yield the questions that a name rests on if it is kept, be it outdated or not."""
+        resolved = self._kept.get(str(name))
+        return iter(()) if resolved is None else resolved.questions()
+
+    def clear(self) -> None:
+        """Forget all names."""
+        self._kept.clear()
+
+    def drawn_anew(self, resolved: Resolved) -> Resolution:
+        """Return the resolution, its targets in an order of their own (RFC 2782)."""
+        if len(resolved.candidates) == 1:
+            return resolved.resolution
+        return evolve(resolved.resolution, targets=self._drawn(resolved.candidates))
 
     def _drawn(self, candidates: tuple[Target, ...]) -> tuple[Target, ...]:
         return in_order(candidates, self._rng)[: self._max_targets]

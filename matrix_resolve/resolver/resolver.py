@@ -12,8 +12,8 @@ from weakref import WeakSet
 
 from matrix_resolve.core.addresses import AddressPolicy
 from matrix_resolve.core.generations import Generations
+from matrix_resolve.core.invalidations import Invalidations
 from matrix_resolve.core.names import ServerName, parse_ip_literal
-from matrix_resolve.core.procedure import Decision
 from matrix_resolve.core.questions import Answer, AskAddresses, Question
 from matrix_resolve.core.resolution import Endpoint, Resolution, Step
 from matrix_resolve.hooks.events import (
@@ -34,10 +34,9 @@ from matrix_resolve.interfaces import (
 from matrix_resolve.policy import Policy
 from matrix_resolve.resolver.driver import decide_from_memory, drive, questions_behind
 from matrix_resolve.resolver.endpoints import find_endpoints
-from matrix_resolve.resolver.flights import Found
-from matrix_resolve.resolver.resolved import Concluding, Kept
-from matrix_resolve.resolver.source import Answering
-from matrix_resolve.resolver.upstream import Asking
+from matrix_resolve.resolver.resolved import Resolved, ResolvedNames
+from matrix_resolve.resolver.source import AnswerSource
+from matrix_resolve.resolver.upstream import Upstream
 
 
 class Resolver:
@@ -65,23 +64,24 @@ class Resolver:
     ) -> None:
         self._policy = policy
         self._address_policy = address_policy
-        rng = random.Random() if rng is None else rng
         self._hooks = Hooks(hooks)
-        self._concluding = Concluding(policy.max_targets, rng)
-        self._resolved = Generations[str, Kept](policy.max_resolved, Kept.weight)
         self._clock = clock
         self._now = clock.time
-        asking = Asking(
-            well_known=well_known, srv=srv, addresses=addresses, policy=policy, clock=clock
+        rng = random.Random() if rng is None else rng
+        self._outdated = Invalidations()
+        self._names = ResolvedNames(
+            self._outdated, policy=policy, clock=clock, rng=rng, is_told=bool(self._hooks)
         )
-        self._answering = Answering(
-            asking=asking,
+        self._source = AnswerSource(
+            upstream=Upstream(
+                well_known=well_known, srv=srv, addresses=addresses, policy=policy, clock=clock
+            ),
             cache=cache,
+            outdated=self._outdated,
             policy=policy,
             hooks=self._hooks,
             clock=clock,
             rng=rng,
-            changed=self._resolved.cool,
         )
         self._reported = Generations[str, float](policy.max_resolved)
         self._own = threading.local()
@@ -109,8 +109,8 @@ class Resolver:
         if self._pid:
             self._check_owner()
         self._closed = True
-        self._resolved.clear()  # the hot path does not look whether it is closed
-        await self._answering.aclose()
+        self._names.clear()  # the hot path does not look whether it is closed
+        await self._source.aclose()
 
     async def resolve(self, name: str | ServerName) -> Resolution:
         """Find where `name` leads, by "Resolving server names" of the specification.
@@ -125,52 +125,30 @@ class Resolver:
         # `hot`) and from its running at all; asking for the running loop costs a system call on
         # Python 3.11. Closing and forking empty the dictionary.
         try:
-            kept: Kept = self._own.hot[name]
+            resolved: Resolved = self._own.hot[name]
         except (KeyError, AttributeError, TypeError):
             pass
         else:
-            if self._now() < kept.hot_until and self._loop.is_running():
-                return kept.resolution
+            if self._now() < resolved.hot_until and self._loop.is_running():
+                return resolved.resolution
         return await self._resolve(name)
 
     async def _resolve(self, text: str | ServerName) -> Resolution:
         self._check_usable()
         name = _parsed(text)
-        kept = self._kept(name)
-        if kept is not None:
-            resolution, asked = self._concluding.drawn_anew(kept), False
+        resolved = self._names.get(name)
+        if resolved is not None:
+            resolution, asked = self._names.drawn_anew(resolved), False
         else:
-            forgetting = self._answering.forgetting
-            epoch = forgetting.epoch
-            kept = self._concluded(name, *await drive(name, self._answering, self._policy))
-            if not self._closed and not forgetting.touches(kept.questions(), epoch):
-                self._resolved.put(str(name), kept)
-            resolution = kept.resolution
+            epoch = self._outdated.epoch
+            resolved = self._names.resolved(name, *await drive(name, self._source, self._policy))
+            if not self._closed:
+                self._names.put(name, resolved, since=epoch)
+            resolution = resolved.resolution
             asked = any(not entry.from_cache for entry in resolution.trail)
         if self._hooks:
             _tell_of(resolution, self._hooks, asked=asked)
         return resolution
-
-    def _kept(self, name: ServerName) -> Kept | None:
-        """Return what is kept of `name`, as long as nothing that it rests on would be asked."""
-        kept = self._resolved.get(str(name))
-        if kept is None:
-            return None
-        forgetting = self._answering.forgetting
-        if self._now() >= kept.until or forgetting.touches(kept.questions(), kept.epoch):
-            self._resolved.drop(str(name))
-            return None
-        kept.epoch = forgetting.epoch
-        return kept
-
-    def _concluded(
-        self, name: ServerName, decision: Decision, found: dict[Question, Found]
-    ) -> Kept:
-        epoch = self._answering.forgetting.epoch
-        kept = self._concluding.conclude(name, decision, found, now=self._now(), epoch=epoch)
-        if self._hooks:
-            kept.hot_until = 0.0  # each resolve is told
-        return kept
 
     def peek(self, name: str | ServerName) -> Resolution | None:
         """Return where `name` leads if this process's memory knows, without any I/O, else None.
@@ -182,11 +160,11 @@ class Resolver:
         """
         self._check_usable()
         parsed = _parsed(name)
-        kept = self._kept(parsed)
-        if kept is not None:
-            return self._concluding.drawn_anew(kept)
-        concluded = decide_from_memory(parsed, self._answering, self._policy)
-        return None if concluded is None else self._concluded(parsed, *concluded).resolution
+        resolved = self._names.get(parsed)
+        if resolved is not None:
+            return self._names.drawn_anew(resolved)
+        decided = decide_from_memory(parsed, self._source, self._policy)
+        return None if decided is None else self._names.resolved(parsed, *decided).resolution
 
     async def invalidate(self, name: str | ServerName) -> None:
         """Forget everything that the answer about `name` rests on, addresses included.
@@ -197,9 +175,9 @@ class Resolver:
         """
         self._check_usable()
         parsed = _parsed(name)
-        kept = self._resolved.get(str(parsed))  # the cache may know less of it by now
-        questions = await questions_behind(parsed, self._answering, self._policy)
-        await self._answering.forget({*questions, *(() if kept is None else kept.questions())})
+        kept = {*self._names.questions(parsed)}  # the cache may know less of it by now
+        known = await questions_behind(parsed, self._source, self._policy)
+        await self._source.invalidate({*kept, *known})
 
     async def report_unreachable(self, resolution: Resolution) -> None:
         """Tell that every target of `resolution` has failed.
@@ -222,7 +200,7 @@ class Resolver:
             if parse_ip_literal(target.host) is None:
                 answers[AskAddresses(target.host)] = None
         try:
-            await self._answering.expire(answers)
+            await self._source.expire(answers)
         except BaseException:
             self._reported.drop(name)
             raise
@@ -236,7 +214,7 @@ class Resolver:
         none.
         """
         self._check_usable()
-        return await find_endpoints(resolution, self._answering, self._address_policy, self._policy)
+        return await find_endpoints(resolution, self._source, self._address_policy, self._policy)
 
     def _check_usable(self) -> None:
         if self._closed:
@@ -247,9 +225,9 @@ class Resolver:
         loop = asyncio.get_running_loop()
         if not self._pid:
             self._loop, self._pid = loop, os.getpid()
-            self._own.hot = self._resolved.young
+            self._own.hot = self._names.hot
             _in_use.add(self)
-            self._answering.start()
+            self._source.start()
         elif self._loop is not loop or self._pid != os.getpid():
             raise RuntimeError("a resolver belongs to the event loop and process of its first use")
 
@@ -276,7 +254,7 @@ _in_use: WeakSet[Resolver] = WeakSet()
 def _forget_in_child() -> None:
     """Empty what the hot path reads, so that after a fork every call meets the owner's check."""
     for resolver in _in_use:
-        resolver._resolved.clear()
+        resolver._names.clear()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which can't fork

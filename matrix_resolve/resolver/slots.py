@@ -1,7 +1,11 @@
 """How many fetches may be under way, so that dead servers do not hold up the living."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
+
+from matrix_resolve.interfaces import watching
 
 # Who has heard nothing for so long (seconds) is most likely waiting for a time-out.
 _SILENCE: Final = 1.0
@@ -18,10 +22,31 @@ class FetchSlots:
         self._free = asyncio.Semaphore(most)
         self._without = 0
 
-    async def take(self) -> "FetchSlot":
-        """Wait for a slot; it must be given back with `end()`."""
+    @asynccontextmanager
+    async def slot(self) -> "AsyncIterator[FetchSlot]":
+        """Wait for a slot, and have it in this context; it hears what the fetcher tells."""
         await self._free.acquire()
-        return FetchSlot(self)
+        slot = FetchSlot(self)
+        try:
+            with watching(slot.heard):
+                yield slot
+        finally:
+            slot.end()
+
+    def leave(self) -> bool:
+        """Make a slot free while its fetch goes on without; return False if too many do so."""
+        if self._without >= _MOST_WITHOUT:
+            return False
+        self._without += 1
+        self._free.release()
+        return True
+
+    def end(self, *, has_left: bool) -> None:
+        """Take note that a fetch has ended, and make its slot free if it had not left it."""
+        if has_left:
+            self._without -= 1
+        else:
+            self._free.release()
 
 
 class FetchSlot:
@@ -33,7 +58,7 @@ class FetchSlot:
     def __init__(self, slots: FetchSlots) -> None:
         self._slots = slots
         self._loop = asyncio.get_running_loop()
-        self._left = False
+        self._has_left = False
         self.heard()
         self._longest_until = self._heard_at + _LONGEST
         self._look_at(self._heard_at + _SILENCE)
@@ -45,10 +70,7 @@ class FetchSlot:
     def end(self) -> None:
         """Give the slot back, if that has not been done early."""
         self._timer.cancel()
-        if self._left:
-            self._slots._without -= 1
-        else:
-            self._slots._free.release()
+        self._slots.end(has_left=self._has_left)
 
     def _look_at(self, when: float) -> None:
         self._timer = self._loop.call_at(when, self._look)
@@ -58,9 +80,7 @@ class FetchSlot:
         leaves_at = min(self._heard_at + _SILENCE, self._longest_until)
         if now < leaves_at:
             self._look_at(leaves_at)
-        elif self._slots._without >= _MOST_WITHOUT:
-            self._look_at(now + _SILENCE / 4)
+        elif self._slots.leave():
+            self._has_left = True
         else:
-            self._left = True
-            self._slots._without += 1
-            self._slots._free.release()
+            self._look_at(now + _SILENCE / 4)

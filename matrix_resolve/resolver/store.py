@@ -1,12 +1,16 @@
 """The cache as the resolver uses it: within a second, and its failures are no failures."""
 
 import asyncio
-from collections.abc import Awaitable
+import random
+from collections.abc import AsyncIterator, Awaitable, Collection
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Final, TypeVar
 
-from matrix_resolve.core.entries import CacheEntry
+from matrix_resolve.core.entries import CacheEntry, remember
 from matrix_resolve.core.foreign import is_believable
 from matrix_resolve.core.generations import Generations
+from matrix_resolve.core.invalidations import Invalidations
+from matrix_resolve.core.lifetimes import Learned
 from matrix_resolve.core.questions import AskAddresses, AskWellKnown, Question
 from matrix_resolve.errors import CacheError
 from matrix_resolve.hooks.events import CacheFailed, Hooks
@@ -27,87 +31,140 @@ def _weight(entry: CacheEntry) -> int:
     return entry.weight
 
 
-class Remembering:
-    """Remembers entries: addresses in this process, all else in the cache.
+class Store:
+    """Entries by question: addresses in this process, all else in the cache.
 
     What the cache can't do is told to the hooks, and counts as not known.
     """
 
-    def __init__(self, *, cache: AnswerCache, policy: Policy, hooks: Hooks, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        cache: AnswerCache,
+        invalidations: Invalidations,
+        policy: Policy,
+        hooks: Hooks,
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
         self._cache = cache
         self._peekable = cache if isinstance(cache, PeekableCache) else None
         self._leasing = cache if isinstance(cache, LeasingCache) else None
+        self._invalidations = invalidations
         self._policy = policy
         self._hooks = hooks
         self._clock = clock
+        self._rng = rng
         # Addresses never go into `cache`, which other processes may share.
         self._addresses = Generations[AskAddresses, CacheEntry](policy.max_resolved, _weight)
 
-    async def recall(self, question: Question) -> CacheEntry | None:
+    async def get(self, question: Question) -> CacheEntry | None:
         """Return what is remembered about `question`, fresh or not."""
         if isinstance(question, AskAddresses):
             return self._addresses.get(question)
         entry = await self._tried(question, self._cache.get(question))
-        return self._checked(question, entry)
+        return self._believed(question, entry)
 
     def peek(self, question: Question) -> CacheEntry | None:
         """Return what memory holds about `question`, if the cache can look there."""
         if isinstance(question, AskAddresses):
             return self._addresses.get(question)
         entry = None if self._peekable is None else self._peekable.peek(question)
-        return self._checked(question, entry)
+        return self._believed(question, entry)
 
-    async def keep(self, question: Question, entry: CacheEntry) -> None:
-        """Remember `entry`."""
+    async def learn(
+        self,
+        question: Question,
+        previous: CacheEntry | None,
+        learned: Learned,
+        *,
+        asked_at: float,
+        since: int,
+    ) -> CacheEntry:
+        """Return the entry that follows `previous`, and remember it as `put` does."""
+        entry = remember(
+            question.key,
+            previous,
+            learned,
+            asked_at=asked_at,
+            now=self._clock.time(),
+            policy=self._policy,
+            rng=self._rng,
+        )
+        await self.put(question, entry, since=since)
+        return entry
+
+    async def put(self, question: Question, entry: CacheEntry, *, since: int) -> None:
+        """Remember `entry`, unless its question was invalidated since that epoch."""
+        if self._invalidations.since(since, question):
+            return
         if isinstance(question, AskAddresses):
             self._addresses.put(question, entry)
-        else:
-            await self._tried(question, self._cache.put(question, entry))
+            return
+        await self._tried(question, self._cache.put(question, entry))
+        if self._invalidations.since(since, question):  # while it was on its way there
+            await self._delete(question)
 
-    async def forget(self, question: Question) -> None:
-        """Forget what is remembered about `question`."""
-        if isinstance(question, AskAddresses):
-            self._addresses.drop(question)
-        else:
-            await self._tried(question, self._cache.delete(question))
+    async def delete(self, questions: Collection[Question]) -> None:
+        """Forget all about `questions`: nothing asked or read until now is kept after it."""
+        with self._invalidations.until_deleted(questions):
+            for question in questions:
+                await self._delete(question)
 
-    async def turn(self, question: Question, known: CacheEntry | None) -> CacheEntry | None:
-        """Wait until this process may ask; return the last that is known by then.
+    def settled_until(self, entry: CacheEntry) -> float:
+        """Return until when (Unix seconds) nothing is asked, not even ahead of need."""
+        return entry.settled_until(self._policy.refresh_ahead)
 
-        Without a cache that leases, and when it fails, that is at once. It ends too when another
-        process has learned what need not be asked again, and when nobody can still be asking.
+    def is_settled(self, entry: CacheEntry) -> bool:
+        """Return whether nothing need be asked now."""
+        return self._clock.time() < self.settled_until(entry)
+
+    def turn(
+        self, question: Question, known: CacheEntry | None
+    ) -> AbstractAsyncContextManager[CacheEntry | None]:
+        """Wait for the turn to ask, hold it in this context, and give the last that is known.
+
+        Without a cache that leases, and when it fails, the turn is at once. The wait ends too
+        when another process has learned what need not be asked again, and when nobody can still
+        be asking. A lease that can't be released ends by itself.
         """
         if self._leasing is None or isinstance(question, AskAddresses):
-            return known
+            return nullcontext(known)
+        return self._leased_turn(self._leasing, question, known)
+
+    @asynccontextmanager
+    async def _leased_turn(
+        self, leasing: LeasingCache, question: Question, known: CacheEntry | None
+    ) -> AsyncIterator[CacheEntry | None]:
         well_known = isinstance(question, AskWellKnown)
         longest = self._policy.well_known_timeout if well_known else self._policy.dns_timeout
         time = asyncio.get_running_loop().time
         until = time() + longest
         pause = _FIRST_LOOK
         while True:
-            lease = await self._tried(question, self._leasing.lease(question, longest))
+            lease = await self._tried(question, leasing.lease(question, longest))
             if lease is None:
-                return known
-            entry = self._checked(question, lease.entry)
+                break
+            entry = self._believed(question, lease.entry)
             if entry is not None and (known is None or entry.asked_at > known.asked_at):
                 known = entry
                 if self.is_settled(entry):
-                    if lease.held:
-                        await self.pass_on(question)
-                    return entry
+                    break
             if lease.held or time() >= until:
-                return known
+                break
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LAST_LOOK)
+        try:
+            yield known
+        finally:
+            if lease is not None and lease.held:
+                await self._tried(question, leasing.release(question))
 
-    def is_settled(self, entry: CacheEntry) -> bool:
-        """Return whether nothing need be asked now, not even ahead of the end of a lifetime."""
-        return self._clock.time() < entry.settled_until(self._policy.refresh_ahead)
-
-    async def pass_on(self, question: Question) -> None:
-        """Let another process ask."""
-        if self._leasing is not None and not isinstance(question, AskAddresses):
-            await self._tried(question, self._leasing.release(question))
+    async def _delete(self, question: Question) -> None:
+        if isinstance(question, AskAddresses):
+            self._addresses.drop(question)
+        else:
+            await self._tried(question, self._cache.delete(question))
 
     async def _tried(self, question: Question, asked: Awaitable[_T]) -> _T | None:
         try:
@@ -116,10 +173,10 @@ class Remembering:
             self._hooks.tell(CacheFailed(question=question, error=error))
             return None
 
-    def _checked(self, question: Question, entry: CacheEntry | None) -> CacheEntry | None:
-        """Return `entry` if it can be one for `question`."""
+    def _believed(self, question: Question, entry: CacheEntry | None) -> CacheEntry | None:
+        """Return `entry` if it can be one of `question`."""
         if entry is None or is_believable(question, entry, self._clock.time()):
             return entry
-        error = CacheError("what was cached is no answer to the question", temporary=False)
+        error = CacheError("what was cached is no entry of this question", temporary=False)
         self._hooks.tell(CacheFailed(question=question, error=error))
         return None

@@ -1,7 +1,7 @@
 """One question -> what its source says now: the plug-ins, in their slots and time limits."""
 
 import asyncio
-from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 from matrix_resolve.core.addresses import MAX_KEPT, interleaved
 from matrix_resolve.core.http_caching import retry_after, stated_lifetime
@@ -26,14 +26,13 @@ from matrix_resolve.interfaces import (
     Clock,
     SrvLookup,
     WellKnownFetcher,
-    watching,
 )
 from matrix_resolve.policy import Policy
-from matrix_resolve.resolver.slots import FetchSlot, FetchSlots
+from matrix_resolve.resolver.slots import FetchSlots
 from matrix_resolve.timeouts import within
 
 
-class Asking:
+class Upstream:
     """Asks the plug-ins, so many at once and so long as the policy says, and reads the replies."""
 
     def __init__(
@@ -53,33 +52,26 @@ class Asking:
         self._fetch_slots = FetchSlots(policy.max_well_known_fetches)
         self._dns_slots = asyncio.Semaphore(policy.max_dns_lookups)
 
-    async def ask(self, question: Question, begun: Callable[[], None]) -> Learned:
-        """Ask a plug-in once there is a slot; its documented error is an answer too.
+    def slot(self, question: Question) -> AbstractAsyncContextManager[object]:
+        """Wait for a slot for `question`, and have it in this context; then its time begins."""
+        return self._fetch_slots.slot() if isinstance(question, AskWellKnown) else self._dns_slots
 
-        `begun` is called when the slot is there, and with it the time of the question begins.
-        """
+    async def ask(self, question: Question) -> Learned:
+        """Ask a plug-in, in a slot; its documented error is an answer too."""
         if isinstance(question, AskWellKnown):
-            slot = await self._fetch_slots.take()
-            try:
-                begun()
-                return await self._ask_well_known(question, slot)
-            finally:
-                slot.end()
-        async with self._dns_slots:
-            begun()
-            if isinstance(question, AskSrv):
-                return await self._ask_srv(question)
-            return await self._ask_addresses(question)
+            return await self._ask_well_known(question)
+        if isinstance(question, AskSrv):
+            return await self._ask_srv(question)
+        return await self._ask_addresses(question)
 
-    async def _ask_well_known(self, question: AskWellKnown, slot: FetchSlot) -> Learned:
+    async def _ask_well_known(self, question: AskWellKnown) -> Learned:
         policy = self._policy
         try:
-            with watching(slot.heard):
-                response = await within(
-                    policy.well_known_timeout,
-                    self._well_known.fetch(question.hostname),
-                    WellKnownFetchError,
-                )
+            response = await within(
+                policy.well_known_timeout,
+                self._well_known.fetch(question.hostname),
+                WellKnownFetchError,
+            )
         except WellKnownFetchError as error:
             return Learned(NotDelegated(error.reason, temporary=error.temporary))
         except AddressLookupError as error:

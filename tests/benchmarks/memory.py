@@ -149,8 +149,8 @@ async def fill(shape: Shape, count: int, told: Callable[[str], None]) -> bool:
             above[quarters] = resident() - before
             told(
                 f"{done:9,} names: {(before + above[quarters]) / _MIB:6.0f} MiB; kept"
-                f" {len(cache):,} answers, {len(resolver._resolved):,} names,"
-                f" {len(resolver._answering._memory._addresses):,} hosts' addresses"
+                f" {len(cache):,} answers, {len(resolver._names):,} names,"
+                f" {len(resolver._source._store._addresses):,} hosts' addresses"
             )
         if shape.endpoints:
             told(f"endpoints() of one name took {1000 * longest:.0f} ms at most")

@@ -26,8 +26,6 @@ from matrix_resolve import (
     Step,
     WellKnownFetchError,
 )
-from matrix_resolve.core import invalidations as forgetting_module
-from matrix_resolve.core.invalidations import Forgetting
 from matrix_resolve.hooks.events import CacheFailed, TaskFailed
 
 NAME = "a.example"
@@ -264,26 +262,6 @@ async def test_a_cache_that_cannot_delete(world: World) -> None:
         await resolver.resolve(NAME)
         await resolver.invalidate(NAME)
     assert AskWellKnown(NAME) in {e.question for e in world.told if isinstance(e, CacheFailed)}
-
-
-def test_forgetting_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the log is full everything that is older is decided anew, and the log is short."""
-    monkeypatch.setattr(forgetting_module, "_LONGEST", 3)
-    changes: list[None] = []
-    forgetting = Forgetting(lambda: changes.append(None))
-    strangers = [AskWellKnown("c.example")]
-    for number in range(3):
-        epoch = forgetting.epoch
-        forgetting.note([AskWellKnown(f"n{number}.example")])
-        assert not forgetting.touches(strangers, epoch)
-        assert forgetting.touches([AskWellKnown(f"n{number}.example")], epoch)
-        assert not forgetting.touches([AskWellKnown(f"n{number}.example")], forgetting.epoch)
-    forgetting.note([AskWellKnown("n3.example")])
-    assert forgetting.touches(strangers, epoch)
-    assert not forgetting.touches(strangers, forgetting.epoch)
-    forgetting.note_everything()
-    assert forgetting.touches((), epoch)
-    assert len(changes) == 5
 
 
 async def test_giving_up_does_not_bring_back_what_is_invalidated(

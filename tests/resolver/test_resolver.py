@@ -141,7 +141,7 @@ async def test_kept_names_are_bounded(world: World) -> None:
         first = await resolver.resolve("192.0.2.1")
         for n in range(2, 30):
             await resolver.resolve(f"192.0.2.{n}")
-        assert len(resolver._resolved) <= 10
+        assert len(resolver._names) <= 10
         assert await resolver.resolve("192.0.2.1") is not first
 
 

@@ -1,9 +1,10 @@
 """Slots of fetches: so many at once, and the silent ones make room for others."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
-from worlds import Gate, World, settled
+from worlds import HANGS, Gate, World, settled
 
 from matrix_resolve import HttpResponse, Policy
 from matrix_resolve.interfaces import heard_from_peer
@@ -17,73 +18,74 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "_LONGEST", 60)
 
 
+async def taken(free: FetchSlots) -> None:
+    """Take a slot and give it back."""
+    async with free.slot():
+        pass
+
+
 async def test_so_many_at_once() -> None:
     """The third fetch waits until one of two slots is given back."""
     free = FetchSlots(2)
-    taken = [await free.take() for _ in range(2)]
-    waiting = asyncio.create_task(free.take())
-    await settled()
-    assert not waiting.done()
-    taken.pop().end()
-    taken.append(await waiting)
-    for slot in taken:
-        slot.end()
+    async with free.slot():
+        async with free.slot():
+            waiting = asyncio.create_task(taken(free))
+            await settled()
+            assert not waiting.done()
+        await waiting
 
 
 async def test_silent_fetch_makes_room() -> None:
     """A fetch that hears nothing leaves its slot, once, and takes none when it ends."""
     free = FetchSlots(1)
-    silent = await free.take()
-    second = await asyncio.wait_for(free.take(), 5)
-    silent.end()
-    waiting = asyncio.create_task(free.take())
-    for _ in range(10):
-        second.heard()
-        await asyncio.sleep(0.005)
-    assert not waiting.done()
-    second.end()
-    (await waiting).end()
+    async with AsyncExitStack() as silent, asyncio.timeout(HANGS):
+        await silent.enter_async_context(free.slot())
+        async with free.slot() as second:
+            await silent.aclose()
+            waiting = asyncio.create_task(taken(free))
+            for _ in range(10):
+                second.heard()
+                await asyncio.sleep(0.005)
+            assert not waiting.done()
+        await waiting
 
 
 async def test_silence_counts_from_the_last_sign_of_life() -> None:
     """As long as something comes in now and then, the slot is kept; then it is left."""
     free = FetchSlots(1)
-    slot = await free.take()
-    waiting = asyncio.create_task(free.take())
-    for _ in range(20):
-        slot.heard()
-        await asyncio.sleep(0.005)
-    assert not waiting.done()
-    (await asyncio.wait_for(waiting, 5)).end()
-    slot.end()
+    async with free.slot() as slot, asyncio.timeout(HANGS):
+        waiting = asyncio.create_task(taken(free))
+        for _ in range(20):
+            slot.heard()
+            await asyncio.sleep(0.005)
+        assert not waiting.done()
+        await waiting
 
 
 async def test_dripping_fetch_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fetch that hears a little now and then leaves its slot all the same, after a while."""
     monkeypatch.setattr(slots, "_LONGEST", 0.05)
     free = FetchSlots(1)
-    dripping = await free.take()
-    waiting = asyncio.create_task(free.take())
-    async with asyncio.timeout(5):
+    async with free.slot() as dripping, asyncio.timeout(HANGS):
+        waiting = asyncio.create_task(taken(free))
         while not waiting.done():
             dripping.heard()
             await asyncio.sleep(0.005)
-    (await waiting).end()
-    dripping.end()
+        await waiting
 
 
 async def test_so_many_go_on_without(monkeypatch: pytest.MonkeyPatch) -> None:
     """When enough are going on without a slot, the next silent one keeps its own until one ends."""
     monkeypatch.setattr(slots, "_MOST_WITHOUT", 1)
     free = FetchSlots(1)
-    first = await free.take()
-    second = await asyncio.wait_for(free.take(), 5)
-    third = asyncio.create_task(free.take())
-    await asyncio.sleep(0.1)
-    assert not third.done()
-    first.end()
-    (await asyncio.wait_for(third, 5)).end()
-    second.end()
+    async with AsyncExitStack() as first, asyncio.timeout(HANGS):
+        await first.enter_async_context(free.slot())
+        async with free.slot():
+            third = asyncio.create_task(taken(free))
+            await asyncio.sleep(0.1)
+            assert not third.done()
+            await first.aclose()
+            await third
 
 
 @pytest.mark.parametrize("tells", [False, True])

@@ -34,8 +34,7 @@ from matrix_resolve.hooks.events import (
     QuestionAsked,
     TaskFailed,
 )
-from matrix_resolve.resolver import flights
-from matrix_resolve.resolver import store as remembering
+from matrix_resolve.resolver import store, tasks
 from matrix_resolve.testing import FakeAddresses, FakeClock, FakeSrv, FakeWellKnown
 
 
@@ -373,7 +372,7 @@ class SlowCache(MemoryCache):
 
 async def test_a_cache_that_hangs(parts: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache that never answers counts as none; closing ends who waits on it."""
-    monkeypatch.setattr(remembering, "_CACHE_TIMEOUT", 0.02)
+    monkeypatch.setattr(store, "_CACHE_TIMEOUT", 0.02)
     cache = parts["cache"] = SlowCache()
     cache.get_delay = cache.put_delay = 3600
     told: list[Any] = []
@@ -381,7 +380,7 @@ async def test_a_cache_that_hangs(parts: dict[str, Any], monkeypatch: pytest.Mon
         resolution = await asyncio.wait_for(resolver.resolve("a.example"), 10)
         assert resolution.step is Step.DEFAULT_PORT
         assert {type(event) for event in told} >= {CacheFailed}
-        monkeypatch.setattr(remembering, "_CACHE_TIMEOUT", 3600)
+        monkeypatch.setattr(store, "_CACHE_TIMEOUT", 3600)
         waiting = asyncio.ensure_future(resolver.resolve("b.example"))
         await asyncio.sleep(0.01)
     with pytest.raises(RuntimeError, match="closed"):
@@ -501,7 +500,7 @@ async def test_a_plug_in_that_does_not_end(
     parts: dict[str, Any], well_known: FakeWellKnown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Closing ends who waits on a plug-in that ignores its cancellation, and tells of it."""
-    monkeypatch.setattr(flights, "_CLOSING", 0.02)
+    monkeypatch.setattr(tasks, "LINGER", 0.02)
     contexts: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: contexts.append(context))
     enough = asyncio.Event()

@@ -1,0 +1,314 @@
+"""One question under way: single flight, from looking it up to its landing.
+
+The rules. Whoever wants an answer joins the flight that brings it, and leaves it in the end. When
+the last one has left, the flight is given up: its task is cancelled. One that goes on in the
+background needs nobody. Who waits has a future of their own, so nobody's leaving disturbs the
+others. Nobody outside this file writes into a flight.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from attrs import frozen
+
+from matrix_resolve.core.entries import CacheEntry
+from matrix_resolve.core.invalidations import Invalidations
+from matrix_resolve.core.lifetimes import Learned
+from matrix_resolve.core.questions import AskWellKnown, NotDelegated, Question
+from matrix_resolve.hooks.events import (
+    Hooks,
+    QuestionAborted,
+    QuestionAnswered,
+    QuestionAsked,
+    Refreshed,
+    TaskFailed,
+)
+from matrix_resolve.interfaces import Clock
+from matrix_resolve.resolver.found import Found
+from matrix_resolve.resolver.store import Store
+from matrix_resolve.resolver.tasks import LINGER, Event
+from matrix_resolve.resolver.upstream import Upstream
+
+CLOSED: Final = "the resolver was closed"
+_CANCELLED_ITSELF: Final = "a plug-in cancelled itself"
+# A fetch that all have given up after so long (seconds) is as good as timed out: callers with
+# short time-outs must not defeat the backoff.
+_GIVEN_UP_AFTER: Final = 2.0
+
+
+@frozen(kw_only=True)
+class Services:
+    """What the flights of one resolver share."""
+
+    store: Store
+    upstream: Upstream
+    invalidations: Invalidations
+    hooks: Hooks
+    clock: Clock
+
+
+class Flight:
+    """A question under way, in a task of its own that passes through these states in this order.
+
+    - Following: it waits for the end of its `predecessor`, a flight that was given up and may
+      have a failure to tell; for a moment only, and if that is not enough, what the predecessor
+      learns is void. None of this without one.
+    - Looking up: it reads what is remembered. Lands if that need not be asked again.
+    - Held: something is remembered, but due. Asks no earlier than somebody needs it (`need`).
+    - Queued: it waits for the turn to ask, where processes share a cache, and for a slot. Lands
+      if another process has asked meanwhile. From here on a good answer that is not yet past its
+      lifetime is given at once, and the flight is in the background.
+    - Asking: a plug-in has the question. Lands if it raises what it may not.
+    - Learning: what was said, a documented error and a time-out too, becomes an entry. That is
+      remembered, unless its question was invalidated since the flight began.
+    - Landed: who waits has the answer, or what the plug-in raised.
+
+    Given up while it is asking for a document, after two seconds or more, it learns that as a
+    failure; given up otherwise, and when the resolver is closed, it learns nothing.
+    """
+
+    def __init__(
+        self, question: Question, services: Services, predecessor: "Flight | None"
+    ) -> None:
+        self.question = question
+        self._services = services
+        self._predecessor = predecessor
+        self._since = services.invalidations.epoch
+        self._wanted_by = 0
+        self._in_background = False
+        self._closed = False
+        self._previous: CacheEntry | None = None  # what is remembered, but due
+        self._asked_at = 0.0  # by the wall clock
+        self._begun_at: float | None = None  # when it began asking, by the monotonic clock
+        self._must_ask = False
+        self._is_heard = False  # has anyone been told how it ended?
+        self._needed = Event()
+        self._looked_up = Event()  # or it is clear what `_must_ask` says
+        self._landed = Event()
+        # Not by create_task(), which an eager task factory has begin before it is wanted.
+        self._task = asyncio.Task(
+            self._fly(),
+            loop=asyncio.get_running_loop(),
+            name=f"matrix_resolve {question.key}",
+        )
+        self._task.add_done_callback(self._land)
+
+    # Those who want it
+
+    def join(self, *, ahead: bool) -> None:
+        """Want the answer; `ahead`: it is not known yet whether it will be needed."""
+        self._wanted_by += 1
+        if not ahead:
+            self.need()
+
+    def leave(self) -> None:
+        """Want it no longer; the last to leave gives the flight up."""
+        self._wanted_by -= 1
+        if self._task.done():
+            self._report_unheard()
+        elif self.is_given_up and not self._closed:  # closing has cancelled it
+            self._task.cancel()
+
+    def need(self) -> None:
+        """Tell that the answer is needed."""
+        self._needed.set()
+
+    async def is_asking(self) -> bool:
+        """Wait until it is clear whether an answer must be waited for, and return that."""
+        await self._looked_up.wait()
+        return self._must_ask
+
+    async def answer(self, stale_at: float) -> Found:
+        """Wait for the answer; raise what a plug-in raised by mistake.
+
+        A good answer that is being refreshed is given at once, and one past its lifetime at the
+        moment `stale_at` of the event loop's time (RFC 8767: stale-while-revalidate); the flight
+        then goes on in the background. Raises `RuntimeError` if the resolver is closed.
+        """
+        clock = self._services.clock
+        started = clock.monotonic()
+        self.need()
+        await self._looked_up.wait()
+        now = clock.time()
+        given = None if self._previous is None else self._previous.meanwhile(now)
+        if given is None:
+            await self._landed.wait()
+            return self._outcome()
+        if given.stale and await self._lands_by(stale_at):
+            return self._outcome()
+        self._in_background = True
+        waited = clock.monotonic() - started
+        return Found(given, settled_until=now, from_cache=True, duration=waited)
+
+    # Those who keep it
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether nobody wants it any more, so that it has been told to end."""
+        return not (self._wanted_by or self._in_background)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a plug-in has been asked, so that there may be something to tell."""
+        return self._begun_at is not None
+
+    @property
+    def is_void(self) -> bool:
+        """Whether its question was invalidated under way: only who waits already has the answer."""
+        return self._services.invalidations.since(self._since, self.question)
+
+    def when_landed(self, landed: "Callable[[Flight], None]") -> None:
+        """Have `landed` called with this flight when its task has ended."""
+        self._task.add_done_callback(lambda _: landed(self))
+
+    def close(self) -> "asyncio.Task[Found]":
+        """Let all who wait have `RuntimeError`; return the task, which is to be ended."""
+        self._closed = True
+        self._looked_up.set()
+        self._landed.set()
+        return self._task
+
+    # On its way
+
+    async def _fly(self) -> Found:
+        store = self._services.store
+        # Following.
+        await self._predecessor_ended()
+        # Looking up.
+        entry = await store.get(self.question)
+        if entry is not None:
+            if store.is_settled(entry):
+                return self._remembered(entry)
+            self._previous = entry
+            # Held.
+            await self._needed.wait()
+        # Queued.
+        given = None if entry is None else entry.meanwhile(self._services.clock.time())
+        self._in_background = given is not None and not given.stale  # ahead of need
+        self._must_ask = not self._in_background
+        self._looked_up.set()
+        queued_at = self._services.clock.monotonic()
+        async with store.turn(self.question, entry) as entry:
+            if entry is not None and store.is_settled(entry):
+                return self._remembered(entry)
+            self._previous = entry
+            # Asking.
+            try:
+                learned = await self._ask()
+            except asyncio.CancelledError:
+                if self._counts_as_failure():
+                    late = f"given up after {self._duration():.1f} s, when nobody waited any longer"
+                    await self._learn(Learned(NotDelegated(late, temporary=True)))
+                raise
+            # Learning.
+            entry = await self._learn(learned)
+        if self._in_background and self._services.hooks:
+            self._services.hooks.tell(Refreshed(question=self.question, answer=learned.answer))
+        given = entry.given(self._services.clock.time(), just_asked=True)
+        return Found(
+            given,
+            settled_until=store.settled_until(entry),
+            from_cache=False,
+            duration=self._services.clock.monotonic() - queued_at,
+        )
+
+    async def _predecessor_ended(self) -> None:
+        """Wait until what the predecessor has to tell is remembered, or it is too late for that."""
+        predecessor, self._predecessor = self._predecessor, None
+        if predecessor is None:
+            return
+        _, under_way = await asyncio.wait((predecessor._task,), timeout=LINGER)
+        invalidations = self._services.invalidations
+        if under_way:
+            invalidations.note([self.question])
+        self._since = invalidations.epoch  # nothing has been read before
+
+    async def _ask(self) -> Learned:
+        """Ask a plug-in once there is a slot."""
+        hooks, clock, upstream = self._services.hooks, self._services.clock, self._services.upstream
+        waiting_since = clock.monotonic()
+        try:
+            async with upstream.slot(self.question):
+                self._asked_at = clock.time()
+                self._begun_at = clock.monotonic()
+                if hooks:
+                    waited = self._begun_at - waiting_since
+                    hooks.tell(QuestionAsked(question=self.question, waited=waited))
+                learned = await upstream.ask(self.question)
+            if self.is_given_up or self._closed:
+                # What a plug-in makes of its cancellation is no answer.
+                raise asyncio.CancelledError
+        except BaseException:
+            if hooks and self.has_begun:
+                hooks.tell(QuestionAborted(question=self.question, duration=self._duration()))
+            raise
+        if hooks:
+            hooks.tell(
+                QuestionAnswered(
+                    question=self.question, answer=learned.answer, duration=self._duration()
+                )
+            )
+        return learned
+
+    async def _learn(self, learned: Learned) -> CacheEntry:
+        return await self._services.store.learn(
+            self.question, self._previous, learned, asked_at=self._asked_at, since=self._since
+        )
+
+    def _remembered(self, entry: CacheEntry) -> Found:
+        given = entry.given(self._services.clock.time())
+        settled_until = self._services.store.settled_until(entry)
+        return Found(given, settled_until, from_cache=True, duration=0.0)
+
+    def _duration(self) -> float:
+        """Return for how many seconds a plug-in has been asked."""
+        return 0.0 if self._begun_at is None else self._services.clock.monotonic() - self._begun_at
+
+    def _counts_as_failure(self) -> bool:
+        """Return whether that it was cancelled tells something of the server."""
+        return (
+            isinstance(self.question, AskWellKnown)
+            and self.is_given_up
+            and not self._closed
+            and self.has_begun
+            and self._duration() >= _GIVEN_UP_AFTER
+        )
+
+    # Landed
+
+    def _land(self, _: "asyncio.Task[Found]") -> None:
+        self._looked_up.set()
+        self._landed.set()
+        if not self._wanted_by:
+            self._report_unheard()
+
+    async def _lands_by(self, when: float) -> bool:
+        """Wait until it has landed or the event loop's time is `when`; return whether it has."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(when):
+                await self._landed.wait()
+        return self._landed.is_set()
+
+    def _outcome(self) -> Found:
+        if self._closed:
+            raise RuntimeError(CLOSED)
+        self._is_heard = True
+        if self._task.cancelled():
+            raise RuntimeError(_CANCELLED_ITSELF)
+        return self._task.result()
+
+    def _report_unheard(self) -> None:
+        """Tell of an exception that has reached no caller, once."""
+        error: BaseException | None = None
+        if not self._task.cancelled():
+            error = self._task.exception()
+        elif self._in_background and not self._closed:
+            error = RuntimeError(_CANCELLED_ITSELF)
+        if error is not None and not self._is_heard:
+            self._is_heard = True
+            self._services.hooks.tell(TaskFailed(question=self.question, error=error))
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": f"asking failed unheard: {self.question}", "exception": error}
+            )

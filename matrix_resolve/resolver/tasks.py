@@ -1,0 +1,57 @@
+"""What asyncio lacks: an event that is cheap to wait for and to leave, and an end for tasks."""
+
+import asyncio
+from collections.abc import Collection
+from typing import Any, Final
+
+LINGER: Final = 2.0
+"""How long (seconds) is waited for a plug-in that does not end when it is cancelled."""
+
+
+class Event:
+    """An `asyncio.Event` that is set once, and that any number can wait for and leave.
+
+    Each who waits has a future of its own, so whoever is cancelled disturbs nobody, and that costs
+    the same however many wait.
+    """
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    def is_set(self) -> bool:
+        """Return whether it has been set."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Let go on all who wait for it, now and later."""
+        self._is_set = True
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
+
+    async def wait(self) -> None:
+        """Wait until it is set."""
+        if self._is_set:
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.discard(waiter)
+
+
+async def end_tasks(tasks: Collection["asyncio.Task[Any]"]) -> None:
+    """Cancel `tasks` and wait for them, a moment; tell the loop of those that do not end."""
+    for task in tasks:
+        task.cancel()
+    if not tasks:
+        return
+    _, left = await asyncio.wait(tasks, timeout=LINGER)
+    for task in left:
+        error = RuntimeError(f"{task.get_name()} did not end when it was cancelled")
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": str(error), "exception": error, "task": task}
+        )

@@ -1,0 +1,101 @@
+"""The log of invalidations: one comparison tells what is void."""
+
+from collections.abc import Collection
+from contextlib import suppress
+
+import pytest
+
+from matrix_resolve.core import invalidations as module
+from matrix_resolve.core.invalidations import Invalidations
+from matrix_resolve.core.questions import AskAddresses, AskWellKnown, Question
+
+A, B, C = (AskWellKnown(f"{letter}.example") for letter in "abc")
+
+
+def test_what_was_asked_before_is_void() -> None:
+    """An answer asked before the invalidation of its question is void, one asked after is not."""
+    log = Invalidations()
+    before = log.epoch
+    log.note([A, B])
+    for question in (A, B):
+        assert log.since(before, question)
+        assert not log.since(log.epoch, question)
+
+
+def test_strangers_are_left_alone() -> None:
+    """Other questions are not touched, those of the same name and another kind neither."""
+    log = Invalidations()
+    before = log.epoch
+    log.note([A])
+    assert not log.since(before, B)
+    assert not log.since(before, AskAddresses("a.example"))
+    assert not log.since(before)
+    assert log.since(before, B, A)
+
+
+def test_each_invalidation_counts_by_itself() -> None:
+    """Between two invalidations only the second is to come."""
+    log = Invalidations()
+    log.note([A])
+    between = log.epoch
+    log.note([B])
+    assert (log.since(between, A), log.since(between, B)) == (False, True)
+    log.note([A])
+    assert log.since(between, A)
+
+
+def test_everything() -> None:
+    """None stands for all questions, and for what rests on none too."""
+    log = Invalidations()
+    before = log.epoch
+    log.note(None)
+    assert log.since(before, C)
+    assert log.since(before)
+    assert not log.since(log.epoch, C)
+
+
+def test_while_it_is_deleted() -> None:
+    """What was read in the middle is void at the end, also when deleting failed."""
+    log = Invalidations()
+    before = log.epoch
+    with suppress(ZeroDivisionError), log.until_deleted([A]):
+        assert log.since(before, A)
+        middle = log.epoch
+        raise ZeroDivisionError
+    assert log.since(middle, A)
+    assert not log.since(middle, B)
+
+
+def test_the_log_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it is full everything that is older counts as invalidated, and it begins afresh."""
+    monkeypatch.setattr(module, "_LONGEST", 3)
+    log = Invalidations()
+    beginning = log.epoch
+    for number in range(3):
+        log.note([AskWellKnown(f"n{number}.example")])
+        assert not log.since(beginning, A)
+    last = log.epoch
+    log.note([AskWellKnown("n3.example")])
+    assert log.since(last, A)
+    assert not log.since(log.epoch, A)
+    assert len(log._last) <= 3
+
+
+def test_subscribers_hear_all() -> None:
+    """Whoever subscribes is told of each, once it is noted."""
+    log, heard = Invalidations(), list[tuple[int, Collection[Question] | None]]()
+    log.subscribe(lambda questions: heard.append((log.epoch, questions)))
+    log.note([A])
+    log.note(None)
+    assert heard == [(1, [A]), (2, None)]
+
+
+def test_one_log_may_follow_another() -> None:
+    """What is noted in one is noted in one that subscribes, and not the other way round."""
+    one, other = Invalidations(), Invalidations()
+    one.subscribe(other.note)
+    one.note([A])
+    assert other.since(0, A)
+    epoch = one.epoch
+    other.note([B])
+    assert not one.since(epoch, B)
