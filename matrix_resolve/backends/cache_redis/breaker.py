@@ -1,4 +1,9 @@
-"""Operations on Redis: some at once, each for a moment, none for a while after a failure."""
+"""A circuit breaker: a Redis that has failed is left alone for a while.
+
+It is closed as long as Redis does what it is asked. A failure opens it: for `_PAUSE` seconds every
+operation fails at once. Then one goes to see (half-open, as it is called): if that succeeds the
+breaker closes, else it stays open for as long again.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,8 +15,8 @@ from matrix_resolve.errors import CacheError
 from matrix_resolve.interfaces import Clock
 from matrix_resolve.timeouts import within
 
-# After a failure nobody tries for so long (seconds): a resolve asks its cache half a dozen times,
-# and all of them together must not cost much more than one time-out.
+# A resolve asks its cache half a dozen times, and all of them together must not cost much more
+# than one time-out. In seconds.
 _PAUSE: Final = 1.0
 # redis-py needs a connection for each command under way. A burst of resolves must not open
 # hundreds; so many keep a Redis nearby busy.
@@ -20,43 +25,42 @@ _AT_ONCE: Final = 16
 _T = TypeVar("_T")
 
 
-class NotTriedError(CacheError):
-    """Redis has not been asked."""
+class Breaker:
+    """Runs operations, some at once, each for `timeout` seconds; none for a while after a failure.
 
-
-class Attempts:
-    """Tries operations, some at once, each for a moment; none for a while after a failure."""
+    `clock` has `monotonic()`.
+    """
 
     def __init__(self, clock: Clock, timeout: float) -> None:
         self._clock = clock
         self._timeout = timeout
         self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._down = False
+        self._is_open = False
         self._again_at = 0.0
 
-    async def make(self, operation: Callable[[], Awaitable[_T]]) -> _T:
+    async def run(self, operation: Callable[[], Awaitable[_T]]) -> _T:
         """Return what `operation` does; raise `CacheError` if Redis fails, or has just failed."""
         async with self._slots:
-            if self._down:
+            if self._is_open:
                 if self._clock.monotonic() < self._again_at:
-                    raise NotTriedError("Redis has failed a moment ago")
-                self._pause()  # for the others: one is enough to see whether it is back
+                    raise CacheError("Redis has failed a moment ago")
+                self._open()  # for the others: one is enough to see whether it is back
             try:
                 done = await unless_cancelled(self._timeout, operation())
             except (ResponseError, MaxConnectionsError) as error:
                 # Redis said no, or our own side did: that takes no time.
                 raise CacheError(f"Redis: {error}") from error
             except (RedisError, OSError) as error:
-                self._pause()
+                self._open()
                 raise CacheError(f"Redis: {error}") from error
             except CacheError:
-                self._pause()
+                self._open()
                 raise
-            self._down = False
+            self._is_open = False
             return done
 
-    def _pause(self) -> None:
-        self._down = True
+    def _open(self) -> None:
+        self._is_open = True
         self._again_at = self._clock.monotonic() + _PAUSE
 
 
