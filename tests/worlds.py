@@ -76,9 +76,11 @@ class SlowToEnd:
     """An answer that never comes, and that takes until `may_end` to end when it is cancelled."""
 
     def __init__(self) -> None:
+        self.has_begun = asyncio.Event()
         self.may_end = asyncio.Event()
 
     async def __call__(self, _: str) -> None:
+        self.has_begun.set()
         try:
             await asyncio.Event().wait()
         finally:
