@@ -151,3 +151,8 @@ class Hooks:
                 asyncio.get_running_loop().call_exception_handler(
                     {"message": f"a resolver hook failed: {hook!r}", "exception": error}
                 )
+
+    def tell_bug(self, question: Question | None, error: BaseException, message: str) -> None:
+        """Tell the hooks and the event loop's exception handler of a bug that reached no caller."""
+        self.tell(TaskFailed(question=question, error=error))
+        asyncio.get_running_loop().call_exception_handler({"message": message, "exception": error})

@@ -7,7 +7,7 @@ from typing import Final
 from matrix_resolve.core.invalidations import Invalidations
 from matrix_resolve.core.questions import question_of
 from matrix_resolve.errors import CacheError
-from matrix_resolve.hooks.events import CacheFailed, Hooks, TaskFailed
+from matrix_resolve.hooks.events import CacheFailed, Hooks
 from matrix_resolve.interfaces import InvalidationFeed
 from matrix_resolve.resolver.tasks import end_tasks
 
@@ -45,10 +45,7 @@ class Feed:
             except CacheError as error:
                 self._hooks.tell(CacheFailed(question=None, error=error))
             except Exception as error:
-                self._hooks.tell(TaskFailed(question=None, error=error))
-                asyncio.get_running_loop().call_exception_handler(
-                    {"message": "the feed of invalidations failed", "exception": error}
-                )
+                self._hooks.tell_bug(None, error, "the feed of invalidations failed")
             await asyncio.sleep(_AGAIN_AFTER)
 
     async def _hear(self) -> None:

@@ -11,42 +11,24 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from attrs import frozen
-
 from matrix_resolve.core.entries import CacheEntry
-from matrix_resolve.core.invalidations import Invalidations
 from matrix_resolve.core.lifetimes import Learned
 from matrix_resolve.core.questions import AskWellKnown, NotDelegated, Question
 from matrix_resolve.hooks.events import (
-    Hooks,
     QuestionAborted,
     QuestionAnswered,
     QuestionAsked,
     Refreshed,
-    TaskFailed,
 )
-from matrix_resolve.interfaces import Clock
 from matrix_resolve.resolver.found import Found
-from matrix_resolve.resolver.store import Store
+from matrix_resolve.resolver.services import Services
 from matrix_resolve.resolver.tasks import LINGER, Event
-from matrix_resolve.resolver.upstream import Upstream
 
 CLOSED: Final = "the resolver was closed"
 _CANCELLED_ITSELF: Final = "a plug-in cancelled itself"
 # A fetch that all have given up after so long (seconds) is as good as timed out: callers with
 # short time-outs must not defeat the backoff.
 _GIVEN_UP_AFTER: Final = 2.0
-
-
-@frozen(kw_only=True)
-class Services:
-    """What the flights of one resolver share."""
-
-    store: Store
-    upstream: Upstream
-    invalidations: Invalidations
-    hooks: Hooks
-    clock: Clock
 
 
 class Flight:
@@ -85,14 +67,11 @@ class Flight:
         self._must_ask = False
         self._is_heard = False  # has anyone been told how it ended?
         self._needed = Event()
-        self._looked_up = Event()  # or it is clear what `_must_ask` says
+        self._looked_up = Event()  # from then on `_must_ask` is right
         self._landed = Event()
         # Not by create_task(), which an eager task factory has begin before it is wanted.
-        self._task = asyncio.Task(
-            self._fly(),
-            loop=asyncio.get_running_loop(),
-            name=f"matrix_resolve {question.key}",
-        )
+        loop, name = asyncio.get_running_loop(), f"matrix_resolve {question.key}"
+        self._task = asyncio.Task(self._fly(), loop=loop, name=name)
         self._task.add_done_callback(self._land)
 
     # Those who want it
@@ -180,7 +159,7 @@ class Flight:
         entry = await store.get(self.question)
         if entry is not None:
             if store.is_settled(entry):
-                return self._remembered(entry)
+                return self._found(entry)
             self._previous = entry
             # Held.
             await self._needed.wait()
@@ -192,7 +171,7 @@ class Flight:
         queued_at = self._services.clock.monotonic()
         async with store.turn(self.question, entry) as entry:
             if entry is not None and store.is_settled(entry):
-                return self._remembered(entry)
+                return self._found(entry)
             self._previous = entry
             # Asking.
             try:
@@ -206,13 +185,7 @@ class Flight:
             entry = await self._learn(learned)
         if self._in_background and self._services.hooks:
             self._services.hooks.tell(Refreshed(question=self.question, answer=learned.answer))
-        given = entry.given(self._services.clock.time(), just_asked=True)
-        return Found(
-            given,
-            settled_until=store.settled_until(entry),
-            from_cache=False,
-            duration=self._services.clock.monotonic() - queued_at,
-        )
+        return self._found(entry, asked_since=queued_at)
 
     async def _predecessor_ended(self) -> None:
         """Wait until what the predecessor has to tell is remembered, or it is too late for that."""
@@ -257,10 +230,15 @@ class Flight:
             self.question, self._previous, learned, asked_at=self._asked_at, since=self._since
         )
 
-    def _remembered(self, entry: CacheEntry) -> Found:
-        given = entry.given(self._services.clock.time())
-        settled_until = self._services.store.settled_until(entry)
-        return Found(given, settled_until, from_cache=True, duration=0.0)
+    def _found(self, entry: CacheEntry, *, asked_since: float | None = None) -> Found:
+        """Return what an entry gives that was remembered, or that was asked since a moment."""
+        clock, just_asked = self._services.clock, asked_since is not None
+        return Found(
+            given=entry.given(clock.time(), just_asked=just_asked),
+            settled_until=self._services.store.settled_until(entry),
+            from_cache=not just_asked,
+            duration=0.0 if asked_since is None else clock.monotonic() - asked_since,
+        )
 
     def _duration(self) -> float:
         """Return for how many seconds a plug-in has been asked."""
@@ -308,7 +286,5 @@ class Flight:
             error = RuntimeError(_CANCELLED_ITSELF)
         if error is not None and not self._is_heard:
             self._is_heard = True
-            self._services.hooks.tell(TaskFailed(question=self.question, error=error))
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": f"asking failed unheard: {self.question}", "exception": error}
-            )
+            message = f"asking failed unheard: {self.question}"
+            self._services.hooks.tell_bug(self.question, error, message)

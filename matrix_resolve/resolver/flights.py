@@ -1,7 +1,8 @@
 """Who may join which flight."""
 
 from matrix_resolve.core.questions import AskWellKnown, Question
-from matrix_resolve.resolver.flight import CLOSED, Flight, Services
+from matrix_resolve.resolver.flight import CLOSED, Flight
+from matrix_resolve.resolver.services import Services
 from matrix_resolve.resolver.tasks import end_tasks
 
 

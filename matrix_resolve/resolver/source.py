@@ -12,9 +12,10 @@ from matrix_resolve.hooks.events import Hooks
 from matrix_resolve.interfaces import AnswerCache, Clock, InvalidationFeed
 from matrix_resolve.policy import Policy
 from matrix_resolve.resolver.feed import Feed
-from matrix_resolve.resolver.flight import Flight, Services
+from matrix_resolve.resolver.flight import Flight
 from matrix_resolve.resolver.flights import Flights
 from matrix_resolve.resolver.found import Found
+from matrix_resolve.resolver.services import Services
 from matrix_resolve.resolver.store import Store
 from matrix_resolve.resolver.upstream import Upstream
 
