@@ -1,10 +1,10 @@
-"""The Redis cache, against a real Redis: who wins, what is told, what an outage costs."""
+"""What is particular to the Redis cache, and a real Redis; the rest is `test_cache_contract`'s."""
 
 import asyncio
 import itertools
 import json
 import pickle
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -17,14 +17,13 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MaxConnectionsError, OutOfMemoryError
-from servers import RedisServer, running_redis
+from servers import RedisServer
 
 from matrix_resolve.backends.cache_redis.cache import RedisCache
 from matrix_resolve.core.entries import reconciled
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.questions import (
     Answer,
-    AskSrv,
     AskWellKnown,
     Delegated,
     NotDelegated,
@@ -32,7 +31,7 @@ from matrix_resolve.core.questions import (
     SrvFailed,
 )
 from matrix_resolve.errors import CacheError
-from matrix_resolve.interfaces import CacheEntry, InvalidationFeed, Lease, LeasingCache
+from matrix_resolve.interfaces import CacheEntry, Lease
 from matrix_resolve.testing import FakeClock
 
 EXAMPLE = AskWellKnown("example.org")
@@ -99,20 +98,6 @@ class Meddling(Redis):
         return await super().execute_command(*args, **options)
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """One Redis for all tests of this module."""
-    with running_redis(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: RedisServer) -> Iterator[RedisServer]:
-    """That Redis, up at the beginning and at the end."""
-    yield running
-    running.ensure_running()
-
-
 @pytest.fixture
 def clock() -> FakeClock:
     """A clock that stands still."""
@@ -155,13 +140,6 @@ async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
             if await holds():
                 return
             await asyncio.sleep(0.01)
-
-
-def test_abilities(cache: RedisCache) -> None:
-    """It leases and tells; memory to peek into it has none."""
-    assert isinstance(cache, LeasingCache)
-    assert isinstance(cache, InvalidationFeed)
-    assert not hasattr(cache, "peek")
 
 
 # What is kept
@@ -296,31 +274,20 @@ async def test_other_types_of_value(cache: RedisCache, raw: Redis) -> None:
 
 
 OLD_GOOD, NEW_GOOD = entry(GOOD, NOW - 100), entry(BETTER, NOW - 10)
-ENTRIES = {
-    "an old answer": OLD_GOOD,
-    "a new answer": NEW_GOOD,
-    "an early failure": entry(DOWN, NOW - 200),
-    "a failure in between": entry(DOWN, NOW - 50),
-    "a failure in between that knows the old": entry(DOWN, NOW - 50, OLD_GOOD),
-    "a late failure": entry(DOWN, NOW - 5),
-    "a late failure that knows the new": entry(DOWN, NOW - 5, NEW_GOOD),
-    "a late refusal": entry(REFUSED, NOW - 5),
-    "a late refusal that knows the old": entry(REFUSED, NOW - 5, OLD_GOOD),
-    "the new answer, expired": NEW_GOOD.expired(NOW - 1),
-}
 
 
-@pytest.mark.parametrize("second", ENTRIES)
-@pytest.mark.parametrize("first", ENTRIES)
-async def test_two_puts(
-    cache: RedisCache, elsewhere: RedisCache, raw: Redis, first: str, second: str
+@pytest.mark.parametrize(
+    "second",
+    [OLD_GOOD, entry(DOWN, NOW - 5), entry(REFUSED, NOW - 5)],
+    ids=["an earlier answer", "a failure", "a refusal"],
+)
+async def test_value_expires_with_what_is_reconciled(
+    cache: RedisCache, elsewhere: RedisCache, raw: Redis, second: CacheEntry
 ) -> None:
-    """Of two entries put one after the other, what `reconciled` makes of them is kept."""
-    await cache.put(EXAMPLE, ENTRIES[first])
-    await elsewhere.put(EXAMPLE, ENTRIES[second])
-    wanted = reconciled(ENTRIES[first], ENTRIES[second])
-    assert await cache.get(EXAMPLE) == wanted
-    remaining = (wanted.keep_until - NOW) * 1000
+    """How long Redis keeps it follows what is kept in the end, not what was put."""
+    await cache.put(EXAMPLE, NEW_GOOD)
+    await elsewhere.put(EXAMPLE, second)
+    remaining = (reconciled(NEW_GOOD, second).keep_until - NOW) * 1000
     assert remaining - LONG * 1000 < await raw.pttl(KEY) <= remaining
 
 
@@ -463,51 +430,11 @@ async def test_redis_that_knows_no_scripts(cache: RedisCache, raw: Redis) -> Non
 # Leases
 
 
-async def test_one_holds_the_lease(cache: RedisCache, elsewhere: RedisCache) -> None:
-    """The first to come may ask, the others not until it lets go."""
-    assert (await cache.lease(EXAMPLE, LONG)).held
-    assert not (await elsewhere.lease(EXAMPLE, LONG)).held
-    assert (await elsewhere.lease(OTHER, LONG)).held
-    await elsewhere.release(EXAMPLE)  # which it does not hold
-    assert not (await elsewhere.lease(EXAMPLE, LONG)).held
-    await cache.release(EXAMPLE)
-    assert (await elsewhere.lease(EXAMPLE, LONG)).held
-    assert not (await cache.lease(EXAMPLE, LONG)).held
-
-
 async def test_lease_held_already(cache: RedisCache, raw: Redis) -> None:
     """Who holds it gets it again, and its time begins anew."""
     await cache.lease(EXAMPLE, LONG)
     assert (await cache.lease(EXAMPLE, 2 * LONG)).held
     assert LONG * 1000 < await raw.pttl(LEASE) <= 2 * LONG * 1000
-
-
-async def test_lease_ends_by_itself(cache: RedisCache, elsewhere: RedisCache) -> None:
-    """When the holder has died, another one may ask once the lease has ended."""
-    await cache.lease(EXAMPLE, 0.01)
-
-    async def may_ask() -> bool:
-        return (await elsewhere.lease(EXAMPLE, LONG)).held
-
-    await eventually(may_ask)
-
-
-async def test_entry_comes_with_the_lease(cache: RedisCache, elsewhere: RedisCache) -> None:
-    """Held or not, a lease brings what is kept now."""
-    kept = entry(GOOD, NOW)
-    assert (await cache.lease(EXAMPLE, LONG)).entry is None
-    await cache.put(EXAMPLE, kept)
-    assert (await cache.lease(EXAMPLE, LONG)).entry == kept
-    assert (await elsewhere.lease(EXAMPLE, LONG)).entry == kept
-
-
-async def test_deletion_ends_the_lease(cache: RedisCache, elsewhere: RedisCache) -> None:
-    """Who asked before a deletion asks in vain, so the next one need not wait."""
-    await cache.lease(EXAMPLE, LONG)
-    await elsewhere.delete(EXAMPLE)
-    assert (await elsewhere.lease(EXAMPLE, LONG)).held
-    await cache.release(EXAMPLE)
-    assert not (await cache.lease(EXAMPLE, LONG)).held
 
 
 async def test_forked_processes_are_others(
@@ -520,17 +447,6 @@ async def test_forked_processes_are_others(
 
 
 # What is told
-
-
-async def test_feed_tells_what_others_delete(cache: RedisCache, elsewhere: RedisCache) -> None:
-    """Each deletion of another cache comes, in order; one's own do not."""
-    async with aclosing(cache.invalidations()) as feed:
-        assert await anext(feed) is None
-        await elsewhere.delete(EXAMPLE)
-        await cache.delete(AskWellKnown("own.example"))
-        await elsewhere.delete(AskSrv("_matrix-fed._tcp.example.org"))
-        assert await anext(feed) == EXAMPLE.key
-        assert await anext(feed) == "srv:_matrix-fed._tcp.example.org"
 
 
 @pytest.mark.parametrize(

@@ -1,25 +1,18 @@
-"""Two caches as one; and what every `AnswerCache` of ours promises, this one and its parts."""
+"""What is particular to two caches as one; what all do is in `test_cache_contract`."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 import pytest
-import pytest_asyncio
 from attrs import evolve
-from redis.asyncio import Redis
-from servers import RedisServer, running_redis
 
 from matrix_resolve.backends.cache_cachetools import MemoryCache
-from matrix_resolve.backends.cache_redis.cache import RedisCache
 from matrix_resolve.backends.cache_tiered import TieredCache
 from matrix_resolve.core.questions import (
-    Addresses,
     Answer,
-    AskAddresses,
     AskSrv,
-    AskWellKnown,
     NoSrvRecords,
     NotDelegated,
     Question,
@@ -28,12 +21,8 @@ from matrix_resolve.core.questions import (
 )
 from matrix_resolve.errors import CacheError
 from matrix_resolve.interfaces import (
-    AnswerCache,
     CacheEntry,
-    InvalidationFeed,
     Lease,
-    LeasingCache,
-    PeekableCache,
 )
 from matrix_resolve.testing import FakeClock
 
@@ -41,8 +30,6 @@ EXAMPLE = AskSrv("_matrix-fed._tcp.example.org")
 OTHER = AskSrv("_matrix-fed._tcp.other.example")
 FRESH = 60.0
 KEPT = 3600.0
-LONG = 60.0
-"""Seconds that nothing takes unless it hangs."""
 
 GOOD = ServiceNotOffered()
 BETTER = NoSrvRecords("none now")
@@ -84,134 +71,6 @@ def entry(
 def clock() -> FakeClock:
     """A clock that stands still."""
     return FakeClock()
-
-
-# What every cache promises
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """One Redis for all tests of this module."""
-    with running_redis(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
-@pytest_asyncio.fixture
-async def client(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
-    """A client of an empty Redis."""
-    server: RedisServer = request.getfixturevalue("server")
-    async with server.client() as client:
-        await client.flushall()
-        yield client
-
-
-CACHES = ["memory", "memory twice", "Redis", "memory and Redis"]
-
-
-@pytest.fixture(params=CACHES)
-def cache(request: pytest.FixtureRequest, clock: FakeClock) -> AnswerCache:
-    """Each of our caches in turn, empty."""
-    if "Redis" not in request.param:
-        memory = MemoryCache(clock=clock)
-        twice = TieredCache(memory, MemoryCache(clock=clock), clock=clock)
-        return memory if request.param == "memory" else twice
-    shared = RedisCache(request.getfixturevalue("client"), clock=clock, timeout=LONG)
-    if request.param == "Redis":
-        return shared
-    return TieredCache(MemoryCache(clock=clock), shared, clock=clock)
-
-
-async def test_unknown_question(cache: AnswerCache) -> None:
-    """About a question that nothing was put for, nothing is kept; deleting it does nothing."""
-    assert await cache.get(EXAMPLE) is None
-    await cache.delete(EXAMPLE)
-    assert await cache.get(EXAMPLE) is None
-
-
-@pytest.mark.parametrize(
-    ("question", "answer"),
-    [
-        pytest.param(AskWellKnown("example.org"), NotDelegated("status 404"), id="well-known"),
-        pytest.param(EXAMPLE, GOOD, id="SRV"),
-        pytest.param(AskAddresses("example.org"), Addresses(()), id="addresses"),
-    ],
-)
-async def test_put_then_get(
-    cache: AnswerCache, clock: FakeClock, question: Question, answer: Answer
-) -> None:
-    """What was put is given back, for any kind of question."""
-    put = entry(answer, clock.time(), question=question)
-    await cache.put(question, put)
-    assert await cache.get(question) == put
-
-
-async def test_spellings_share_an_entry(cache: AnswerCache, clock: FakeClock) -> None:
-    """Letter case does not matter: the key does."""
-    put = entry(GOOD, clock.time())
-    await cache.put(AskSrv("_Matrix-Fed._TCP.Example.ORG"), put)
-    assert await cache.get(EXAMPLE) == put
-
-
-async def test_kinds_of_question_are_kept_apart(cache: AnswerCache, clock: FakeClock) -> None:
-    """The same name asked for in two ways has two entries."""
-    document, addresses = AskWellKnown("example.org"), AskAddresses("example.org")
-    entries = {
-        document: entry(NotDelegated("status 404"), clock.time(), question=document),
-        addresses: entry(Addresses(()), clock.time(), question=addresses),
-    }
-    for question, put in entries.items():
-        await cache.put(question, put)
-    for question, put in entries.items():
-        assert await cache.get(question) == put
-
-
-async def test_later_answer_replaces(cache: AnswerCache, clock: FakeClock) -> None:
-    """A second answer takes the place of the first."""
-    await cache.put(EXAMPLE, entry(GOOD, clock.time()))
-    clock.advance(1)
-    await cache.put(EXAMPLE, entry(BETTER, clock.time()))
-    assert await cache.get(EXAMPLE) == entry(BETTER, clock.time())
-
-
-async def test_delete(cache: AnswerCache, clock: FakeClock) -> None:
-    """What was deleted is gone, and nothing else; what is asked afterwards is kept."""
-    put, other = entry(GOOD, clock.time()), entry(GOOD, clock.time(), question=OTHER)
-    await cache.put(EXAMPLE, put)
-    await cache.put(OTHER, other)
-    await cache.delete(EXAMPLE)
-    assert await cache.get(EXAMPLE) is None
-    assert await cache.get(OTHER) == other
-    await cache.put(EXAMPLE, put)
-    assert await cache.get(EXAMPLE) == put
-
-
-@pytest.mark.parametrize(
-    ("passed", "is_kept"),
-    [
-        pytest.param(FRESH, True, id="when it stops being fresh"),
-        pytest.param(KEPT - 1, True, id="a second before its end"),
-        pytest.param(KEPT, False, id="at its end"),
-        pytest.param(KEPT + 1e9, False, id="long after"),
-    ],
-)
-async def test_end_of_an_entry(
-    cache: AnswerCache, clock: FakeClock, passed: float, is_kept: bool
-) -> None:
-    """An entry is given until `keep_until` and no longer."""
-    await cache.put(EXAMPLE, entry(GOOD, clock.time()))
-    clock.advance(passed)
-    assert (await cache.get(EXAMPLE) is not None) is is_kept
-
-
-async def test_put_past_the_end(cache: AnswerCache, clock: FakeClock) -> None:
-    """An entry that is put when its end has passed is never given."""
-    late = entry(GOOD, clock.time())
-    clock.advance(KEPT)
-    await cache.put(EXAMPLE, late)
-    assert await cache.get(EXAMPLE) is None
-
-
-# Near and shared
 
 
 class Shared(MemoryCache):
@@ -315,13 +174,6 @@ async def hear(tiered: TieredCache, shared: Shared, *words: str | None) -> list[
     except CacheError:
         return heard
     raise AssertionError("the end of the feed did not come through")
-
-
-def test_abilities(tiered: TieredCache) -> None:
-    """It has all that a cache may be able to do."""
-    assert isinstance(tiered, PeekableCache)
-    assert isinstance(tiered, LeasingCache)
-    assert isinstance(tiered, InvalidationFeed)
 
 
 async def test_near_answers_while_it_is_fresh(
