@@ -113,11 +113,11 @@ class AnswerCache(Protocol):
         ...
 
     async def put(self, question: Question, entry: CacheEntry, /) -> None:
-        """Keep `entry`, at most until its `keep_until`; it may be dropped before."""
+        """Keep `entry`, at most until its `keep_until`; it may be deleted before."""
         ...
 
     async def delete(self, question: Question, /) -> None:
-        """Forget what is kept about `question`, if anything is, or is being put just now."""
+        """Delete what is kept about `question`, if anything is, or is being put just now."""
         ...
 
 
@@ -137,7 +137,7 @@ class PeekableCache(Protocol):
 class InvalidationFeed(Protocol):
     """A shared cache that tells what other processes have deleted.
 
-    The resolver listens for as long as it is open, and forgets the same in this process.
+    The resolver listens for as long as it is open, and invalidates the same in this process.
     """
 
     def invalidations(self) -> AsyncGenerator[str | None, None]:

@@ -11,7 +11,7 @@ class MemoryCache:
     """Keeps the entries used last, at most `max_answers` of them; a `PeekableCache`.
 
     An entry with very many records counts as several, so that hostile answers do not take more
-    memory than others. Each entry carries its own end, and is dropped when it is met past that:
+    memory than others. Each entry carries its own end, and is deleted when it is met past that:
     nothing is swept, so many that end at once cost nothing. `clock` is anything with `time()` in
     Unix seconds.
     """
@@ -43,5 +43,5 @@ class MemoryCache:
         self._entries[question.key] = entry
 
     async def delete(self, question: Question, /) -> None:
-        """Forget what is kept about `question`, if anything is."""
+        """Delete what is kept about `question`, if anything is."""
         self._entries.pop(question.key, None)

@@ -81,7 +81,7 @@ class TieredCache:
         await self._shared.put(question, entry)
 
     async def delete(self, question: Question, /) -> None:
-        """Forget what both keep about `question`."""
+        """Delete what both keep about `question`."""
         with self._invalidations.until_deleted([question]):
             try:
                 await self._shared.delete(question)

@@ -8,10 +8,10 @@ _V = TypeVar("_V")
 
 
 class Generations(Generic[_K, _V]):
-    """Keeps values that weigh `most` in all, forgetting roughly those that were used least lately.
+    """Keeps values that weigh `most` in all, roughly those that were used most lately.
 
     What is new or used goes into the young generation. When that holds half of what is allowed it
-    becomes the old one, and the former old one is dropped. So a hit in `young` is one read of a
+    becomes the old one, and the former old one is deleted. So a hit in `young` is one read of a
     dictionary: where that matters, read it there and turn to `get` on a miss. `weigh` says how
     much of the bound a value takes up.
     """
@@ -37,15 +37,15 @@ class Generations(Generic[_K, _V]):
 
     def put(self, key: _K, value: _V) -> None:
         """Keep `value` under `key`."""
-        self.drop(key)
+        self.delete(key)
         if self._young_weight >= max(1, self._most // 2):
             self._old, self._old_weight = {}, 0
             self.cool()
         self.young[key] = value
         self._young_weight += self._weigh(value)
 
-    def drop(self, key: _K) -> None:
-        """Forget the value of `key`, if there is one."""
+    def delete(self, key: _K) -> None:
+        """Delete the value of `key`, if there is one."""
         value = self.young.pop(key, None)
         if value is not None:
             self._young_weight -= self._weigh(value)
@@ -64,7 +64,7 @@ class Generations(Generic[_K, _V]):
         self._young_weight = 0
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Delete everything."""
         self.young.clear()
         self._old.clear()
         self._young_weight = self._old_weight = 0

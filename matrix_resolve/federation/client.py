@@ -227,7 +227,7 @@ class FederationClient:
                     self._try_last(key)
                 raise
             if response is not None:
-                self._failed.drop(key)
+                self._failed.delete(key)
                 return response
             self._try_last(key)
             attempts += reaching.attempts

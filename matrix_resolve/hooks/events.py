@@ -92,7 +92,7 @@ class Refreshed:
 class CacheFailed:
     """The cache raised; the resolver went on as if nothing had been cached.
 
-    `question` is None when it was not about one: the word of what others forget was cut off.
+    `question` is None when it was not about one: the feed of invalidations was cut off.
     """
 
     question: Question | None

@@ -98,10 +98,10 @@ def _line(event: ResolverEvent) -> tuple[str, *tuple[object, ...]]:
             said = shown(describe(answer), _LONGEST)
             return "%s: refreshed in the background: %s: %s", question, event.outcome, said
         case CacheFailed(question=question, error=error):
-            subject = "what others forget" if question is None else question
+            subject = "the feed of invalidations" if question is None else question
             return "%s: the cache failed: %s", subject, shown(str(error), _LONGEST)
         case TaskFailed(question=question, error=error):
-            subject = "what others forget" if question is None else question
+            subject = "the feed of invalidations" if question is None else question
             raised, said = type(error).__name__, shown(str(error), _LONGEST)
             return "%s: failed in the background, most likely a bug: %s: %s", subject, raised, said
         case _:

@@ -76,7 +76,7 @@ class PrometheusHook:
     - `questions_in_flight{kind}`: a gauge of those that a plug-in is being asked now
     - `refreshes_total{kind,outcome}`: questions answered in the background, which
       `questions_total` counts too
-    - `cache_failures_total`: failures of the cache, its feed of what others forget included
+    - `cache_failures_total`: failures of the cache, its feed of invalidations included
     - `task_failures_total`: bugs met by work that nobody waited for
     """
 

@@ -107,7 +107,7 @@ class ResolvedNames:
         if self._clock.time() >= resolved.until or self._outdated.since(
             resolved.epoch, *resolved.questions()
         ):
-            self._kept.drop(str(name))
+            self._kept.delete(str(name))
             return None
         resolved.epoch = self._outdated.epoch
         return resolved
@@ -123,7 +123,7 @@ class ResolvedNames:
         return iter(()) if resolved is None else resolved.questions()
 
     def clear(self) -> None:
-        """Forget all names."""
+        """Delete all names."""
         self._kept.clear()
 
     def drawn_anew(self, resolved: Resolved) -> Resolution:

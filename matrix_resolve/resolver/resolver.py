@@ -167,7 +167,7 @@ class Resolver:
         return None if decided is None else self._names.resolved(parsed, *decided).resolution
 
     async def invalidate(self, name: str | ServerName) -> None:
-        """Forget everything that the answer about `name` rests on, addresses included.
+        """Invalidate everything that the answer about `name` rests on, addresses included.
 
         Here, in the cache, and if that is shared, in other processes. What is under way goes to
         those who wait for it, and is not kept. Other names that rest on the same answers are
@@ -202,7 +202,7 @@ class Resolver:
         try:
             await self._source.expire(answers)
         except BaseException:
-            self._reported.drop(name)
+            self._reported.delete(name)
             raise
 
     async def endpoints(self, resolution: Resolution) -> tuple[Endpoint, ...]:
@@ -251,11 +251,11 @@ def _tell_of(resolution: Resolution, hooks: Hooks, *, asked: bool) -> None:
 _in_use: WeakSet[Resolver] = WeakSet()
 
 
-def _forget_in_child() -> None:
+def _clear_in_child() -> None:
     """Empty what the hot path reads, so that after a fork every call meets the owner's check."""
     for resolver in _in_use:
         resolver._names.clear()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which can't fork
-    os.register_at_fork(after_in_child=_forget_in_child)
+    os.register_at_fork(after_in_child=_clear_in_child)

@@ -101,7 +101,7 @@ class AnswerSource:
         return () if entry is None else entry.answers
 
     async def invalidate(self, questions: Collection[Question]) -> None:
-        """Forget the answers to `questions`, those under way too, here and where it is shared."""
+        """Invalidate the answers to `questions`, those under way too, here and where they are shared."""
         await self._store.delete(questions)
 
     async def expire(self, answers: Mapping[Question, Answer | None]) -> None:

@@ -106,7 +106,7 @@ class Store:
             await self._delete(question)
 
     async def delete(self, questions: Collection[Question]) -> None:
-        """Forget all about `questions`: nothing asked or read until now is kept after it."""
+        """Delete what is remembered about `questions`, and invalidate what is on its way here."""
         with self._invalidations.until_deleted(questions):
             for question in questions:
                 await self._delete(question)
@@ -162,7 +162,7 @@ class Store:
 
     async def _delete(self, question: Question) -> None:
         if isinstance(question, AskAddresses):
-            self._addresses.drop(question)
+            self._addresses.delete(question)
         else:
             await self._tried(question, self._cache.delete(question))
 

@@ -39,7 +39,7 @@ def test_dropping() -> None:
     kept.cool()
     kept.put("b", 2)
     for key in ("a", "b", "c"):
-        kept.drop(key)
+        kept.delete(key)
         assert kept.get(key) is None
     assert len(kept) == 0
 
@@ -66,7 +66,7 @@ def test_cooling_keeps_the_bound() -> None:
             case 0:
                 kept.cool()
             case 1:
-                kept.drop(rng.randrange(60))
+                kept.delete(rng.randrange(60))
             case 2:
                 kept.get(rng.randrange(60))
             case _:

@@ -275,7 +275,7 @@ EVENTS: dict[str, tuple[ResolverEvent, str, str]] = {
     "a feed that was cut off": (
         CacheFailed(question=None, error=CacheError("refused")),
         "WARNING",
-        "what others forget: the cache failed: 'refused'",
+        "the feed of invalidations: the cache failed: 'refused'",
     ),
     "a task that failed": (
         TaskFailed(question=AskWellKnown("a.example"), error=KeyError("bug")),
@@ -285,7 +285,7 @@ EVENTS: dict[str, tuple[ResolverEvent, str, str]] = {
     "a feed with a bug": (
         TaskFailed(question=None, error=ValueError("bug")),
         "ERROR",
-        "what others forget: failed in the background, most likely a bug: ValueError: 'bug'",
+        "the feed of invalidations: failed in the background, most likely a bug: ValueError: 'bug'",
     ),
 }
 
