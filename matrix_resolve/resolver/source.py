@@ -101,7 +101,7 @@ class AnswerSource:
         return () if entry is None else entry.answers
 
     async def invalidate(self, questions: Collection[Question]) -> None:
-        """Invalidate the answers to `questions`, those under way too, here and where they are shared."""
+        """Invalidate the answers to `questions`, those under way too, here and where shared."""
         await self._store.delete(questions)
 
     async def expire(self, answers: Mapping[Question, Answer | None]) -> None:
