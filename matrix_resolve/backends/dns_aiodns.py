@@ -5,12 +5,12 @@ import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import aiodns
 import pycares
 
+from matrix_resolve.core.closeable import Closeable
 from matrix_resolve.core.names import MAX_HOSTNAME
 from matrix_resolve.errors import AddressLookupError, BackendError, SrvLookupError, shown
 from matrix_resolve.interfaces import AddressReply, SrvRecord, SrvReply
@@ -38,7 +38,7 @@ class _Channel:
         self.asking = 0
 
 
-class AiodnsLookup:
+class AiodnsLookup(Closeable):
     """Looks up SRV records and addresses with aiodns: a `SrvLookup` and an `AddressLookup`.
 
     `nameservers` as "HOST" or "HOST:PORT" (IPv6 in brackets when it has a port); None means the
@@ -54,17 +54,6 @@ class AiodnsLookup:
         self._timeout = timeout
         self._channels: list[_Channel] = []  # the last one is current, the others are finishing
         self._closed = False
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Close the sockets; idempotent."""

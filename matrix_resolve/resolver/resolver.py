@@ -6,11 +6,11 @@ import random
 import threading
 import time
 from collections.abc import Iterable
-from types import TracebackType
 from typing import Self
 from weakref import WeakSet
 
 from matrix_resolve.core.addresses import AddressPolicy
+from matrix_resolve.core.closeable import Closeable
 from matrix_resolve.core.generations import Generations
 from matrix_resolve.core.invalidations import Invalidations
 from matrix_resolve.core.names import ServerName, parse_ip_literal
@@ -39,7 +39,7 @@ from matrix_resolve.resolver.source import AnswerSource
 from matrix_resolve.resolver.upstream import Upstream
 
 
-class Resolver:
+class Resolver(Closeable):
     """Resolves server names; long-lived, so that answers are kept and shared.
 
     Every part is explicit here; `open_resolver()` fills in the defaults. It owns no component,
@@ -92,14 +92,6 @@ class Resolver:
     async def __aenter__(self) -> Self:
         self._check_usable()
         return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """End what is under way and wait for it; who waits on it gets `RuntimeError`. Idempotent.

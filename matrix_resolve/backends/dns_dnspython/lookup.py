@@ -3,8 +3,7 @@
 import asyncio
 import os
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import dns.asyncresolver
 import dns.exception
@@ -16,6 +15,7 @@ from dns.message import QueryMessage
 from dns.rdatatype import RdataType
 
 from matrix_resolve.backends.dns_dnspython.nameservers import read_nameserver
+from matrix_resolve.core.closeable import Closeable
 from matrix_resolve.core.names import MAX_HOSTNAME
 from matrix_resolve.errors import AddressLookupError, BackendError, SrvLookupError, shown
 from matrix_resolve.interfaces import AddressReply, SrvRecord, SrvReply
@@ -39,7 +39,7 @@ class _Found:
     canonical_name: str | None
 
 
-class DnspythonLookup:
+class DnspythonLookup(Closeable):
     """Looks up SRV records and addresses with dnspython: a `SrvLookup` and an `AddressLookup`.
 
     Unlike `AiodnsLookup` it tells the zone's exact negative TTL (RFC 2308, section 5), and it can
@@ -85,17 +85,6 @@ class DnspythonLookup:
         self._resolver.timeout = timeout * _SHARE / _TRIES
         self._resolver.rotate = False
         self._resolver.use_edns(payload=_PAYLOAD)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Refuse further lookups, with a `RuntimeError`; idempotent."""
