@@ -420,6 +420,21 @@ async def test_read_before_it_was_deleted(
     assert await near.get(EXAMPLE) is None
 
 
+async def test_late_read_leaves_what_is_newer(
+    tiered: TieredCache, near: MemoryCache, shared: Shared
+) -> None:
+    """What was read before a deletion does not take away what was learned after it."""
+    await MemoryCache.put(shared, EXAMPLE, OLD)
+
+    async def deleted_and_learned() -> None:
+        await tiered.delete(EXAMPLE)
+        await tiered.put(EXAMPLE, NEW)
+
+    shared.meanwhile = deleted_and_learned
+    assert await tiered.get(EXAMPLE) == NEW
+    assert await near.get(EXAMPLE) == NEW
+
+
 async def test_read_while_it_is_being_deleted(
     tiered: TieredCache, near: MemoryCache, shared: Shared
 ) -> None:
