@@ -13,7 +13,8 @@ from matrix_resolve.core.entries import CacheEntry
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.questions import AskAddresses, AskSrv, AskWellKnown, Question
 from matrix_resolve.core.replies import AddressReply, HttpResponse, SrvRecord, SrvReply
-from matrix_resolve.core.resolution import Endpoint, Resolution, Step, Target, TrailEntry
+from matrix_resolve.core.resolution import Endpoint, Resolution, Step, Target
+from matrix_resolve.core.story import TrailEntry
 from matrix_resolve.core.well_known import next_hop
 from matrix_resolve.errors import (
     AddressLookupError,

@@ -1,8 +1,9 @@
-"""The imports go one way, and importing the package stays cheap."""
+"""The house in order: imports go one way, rooms have one door, modules stay short and cheap."""
 
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,13 @@ LAYERS = (
 )
 # `compose` opens the default backends where they are needed; the package hands names on.
 FACE = "__init__"
+# Folders of which others import nothing but the folder itself.
+DOORS = (
+    "resolver",
+    "federation",
+    "backends.cache_redis",
+    "backends.dns_dnspython",
+)
 
 
 def _layer(module: str) -> int:
@@ -69,6 +77,64 @@ def test_backends_are_strangers_to_each_other() -> None:
             own = ".".join(module.split(".")[:2])
             for name in _imported(path):
                 assert not name.startswith("backends") or f"{name}.".startswith(f"{own}."), module
+
+
+def test_rooms_have_one_door() -> None:
+    """What is behind a door is imported by its own room only."""
+    for module, path in _modules():
+        for imported in _imported(path):
+            for door in DOORS:
+                behind = imported.startswith(f"{door}.")
+                assert not behind or module.startswith(f"{door}."), (module, imported)
+
+
+def test_no_circle_of_imports() -> None:
+    """No module imports itself by way of others, not for its types either."""
+    modules = dict(_modules())
+    faces = {name.removesuffix(".__init__"): name for name in modules if "." in name}
+    imports = {
+        module: {faces.get(name, name) for name in _imported(path)}
+        for module, path in modules.items()
+        if module != FACE
+    }
+    order = TopologicalSorter(imports)
+    order.prepare()  # raises CycleError, which names the circle
+
+
+def test_the_listing_is_short() -> None:
+    """The root has at most nine files and nine folders, and there are at most nine layers."""
+    files = [path for path in PACKAGE.iterdir() if path.is_file()]
+    folders = [path for path in PACKAGE.iterdir() if (path / "__init__.py").exists()]
+    assert len(files) <= 9, files
+    assert len(folders) <= 9, folders
+    assert len(LAYERS) <= 9
+
+
+@pytest.mark.parametrize(("module", "path"), _modules(), ids=lambda value: str(value)[-40:])
+def test_modules_are_short(module: str, path: Path) -> None:
+    """No module has over 300 lines, no function over 60."""
+    text = path.read_text()
+    assert len(text.splitlines()) <= 300
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            assert node.end_lineno - node.lineno < 60, node.name
+
+
+def test_a_flight_is_written_by_itself() -> None:
+    """In the resolver's room nobody assigns to an attribute of anything but `self`."""
+    written = {
+        (module, ast.unparse(node))
+        for module, path in _modules()
+        if module.startswith("resolver.")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load)
+        if ast.unparse(node.value) != "self"
+    }
+    assert written <= {
+        ("resolver.resolver", "self._own.hot"),
+        ("resolver.resolved", "resolved.epoch"),
+    }
 
 
 def test_fakes_stand_on_the_interfaces() -> None:

@@ -65,7 +65,13 @@ async def look_up(resolver: Resolver, name: str, *, endpoints: bool) -> Outcome:
 def story_tree(resolution: Resolution, addresses: Iterable[str]) -> Tree:
     """Return the story of a resolution as a tree: steps, the questions asked in them, the end."""
     tree = Tree(Text(str(resolution.server_name), style="bold"))
-    for told in story(resolution):
+    steps = story(
+        resolution.server_name,
+        resolution.delegated_to,
+        resolution.step.value,
+        resolution.trail,
+    )
+    for told in steps:
         style = "green" if told.taken else "dim" if told.entry is None else ""
         verdict = ", taken" if told.taken else ", passed over" if told.entry is None else ""
         branch = tree.add(Text(f"step {told.label}{verdict}: {told.text}", style=style))

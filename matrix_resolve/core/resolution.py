@@ -1,4 +1,4 @@
-"""The result of a resolution, and the story of how it came about."""
+"""The result of a resolution."""
 
 from datetime import datetime
 from enum import Enum
@@ -8,8 +8,7 @@ from attrs import field, frozen
 
 from matrix_resolve.core.answer_json import answer_to_dict
 from matrix_resolve.core.names import IPAddress, ServerName
-from matrix_resolve.core.questions import Answer, Question
-from matrix_resolve.core.story import explain
+from matrix_resolve.core.story import TrailEntry, story, story_lines
 
 
 class Step(Enum):
@@ -53,24 +52,6 @@ class Endpoint:
 
 
 @frozen(kw_only=True)
-class TrailEntry:
-    """One question of a resolution and its answer.
-
-    `from_cache`: the answer was remembered. `duration`: seconds from question to answer.
-    `kept_for`: the seconds that the answer had left to live when it was given. `stale`: the answer
-    is past its lifetime, and `failure` says why asking again failed.
-    """
-
-    question: Question
-    answer: Answer
-    from_cache: bool
-    duration: float
-    kept_for: float
-    stale: bool = False
-    failure: str | None = None
-
-
-@frozen(kw_only=True)
 class Resolution:
     """Where a server name leads: what to connect to, what to send, what certificate to demand.
 
@@ -106,7 +87,19 @@ class Resolution:
 
     def explain(self) -> str:
         """Return the readable story, several lines: each step, why it was passed over or taken."""
-        return explain(self)
+        steps = story(self.server_name, self.delegated_to, self.step.value, self.trail)
+        lines = [
+            str(self.server_name),
+            *story_lines(steps),
+            f"  connect to  {', '.join(map(str, self.targets))}",
+            f"  Host        {self.host_header}",
+            f"  certificate {self.tls_name}",
+        ]
+        if self.stale:
+            lines.append("  stale: rests on an answer past its lifetime")
+        if self.degraded:
+            lines.append("  degraded: an SRV lookup failed and was treated as no records")
+        return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """Return this as JSON-ready values. Keys are stable within a `"version"`."""

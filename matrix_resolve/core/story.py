@@ -1,10 +1,11 @@
-"""A resolution told step by step, in the words of the specification."""
+"""How a resolution came about, told step by step in the words of the specification."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, assert_never
+from collections.abc import Iterable, Iterator, Sequence
+from typing import assert_never
 
 from attrs import frozen
 
+from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.questions import (
     Addresses,
     AddressesFailed,
@@ -13,13 +14,29 @@ from matrix_resolve.core.questions import (
     Delegated,
     NoSrvRecords,
     NotDelegated,
+    Question,
     ServiceNotOffered,
     SrvFailed,
     SrvRecords,
 )
 
-if TYPE_CHECKING:
-    from matrix_resolve.core.resolution import Resolution, TrailEntry
+
+@frozen(kw_only=True)
+class TrailEntry:
+    """One question of a resolution and its answer.
+
+    `from_cache`: the answer was remembered. `duration`: seconds from question to answer.
+    `kept_for`: the seconds that the answer had left to live when it was given. `stale`: the answer
+    is past its lifetime, and `failure` says why asking again failed.
+    """
+
+    question: Question
+    answer: Answer
+    from_cache: bool
+    duration: float
+    kept_for: float
+    stale: bool = False
+    failure: str | None = None
 
 
 @frozen
@@ -29,27 +46,28 @@ class StepTold:
     label: str
     text: str
     taken: bool
-    entry: "TrailEntry | None" = None
+    entry: TrailEntry | None = None
 
 
-def story(resolution: "Resolution") -> Iterator[StepTold]:
-    """Yield the steps in order, up to the one that decided."""
-    for told in _all_steps(resolution):
+def story(
+    name: ServerName, delegated_to: ServerName | None, decided: str, trail: Sequence[TrailEntry]
+) -> Iterator[StepTold]:
+    """Yield the steps in order, up to the one with the label `decided`."""
+    for told in _all_steps(name, delegated_to, decided, trail):
         yield told
         if told.taken:
             return
 
 
-def _all_steps(resolution: "Resolution") -> Iterator[StepTold]:
-    decided = resolution.step.value
-    name, delegated = resolution.server_name, resolution.delegated_to
-
+def _all_steps(
+    name: ServerName, delegated: ServerName | None, decided: str, trail: Sequence[TrailEntry]
+) -> Iterator[StepTold]:
     def told(label: str, taken: str, passed_over: str) -> StepTold:
         return StepTold(label, taken if label == decided else passed_over, label == decided)
 
     yield told("1", "the hostname is an IP literal", "the hostname is no IP literal")
     yield told("2", "the server name has a port", "the server name has no port")
-    asked = {str(entry.question): entry for entry in resolution.trail}
+    asked = {str(entry.question): entry for entry in trail}
     well_known = asked.get(str(AskWellKnown(name.hostname)))
     if well_known is not None:
         yield StepTold("3", describe(well_known.answer), taken=False, entry=well_known)
@@ -67,27 +85,16 @@ def _all_steps(resolution: "Resolution") -> Iterator[StepTold]:
 _DELEGATED = ("3.3", "3.4", "3.5")
 
 
-def explain(resolution: "Resolution") -> str:
-    """Return the whole story as plain text, several lines."""
-    lines = [str(resolution.server_name)]
-    for told in story(resolution):
+def story_lines(steps: Iterable[StepTold]) -> Iterator[str]:
+    """Yield the lines that tell `steps` as plain text."""
+    for told in steps:
         verdict = "taken: " if told.taken else "passed over: " if told.entry is None else ""
-        lines.append(f"  step {told.label:<4} {verdict}{told.text}")
+        yield f"  step {told.label:<4} {verdict}{told.text}"
         if told.entry is not None:
-            lines.append(f"            {told.entry.question}: {circumstances(told.entry)}")
-    lines += [
-        f"  connect to  {', '.join(map(str, resolution.targets))}",
-        f"  Host        {resolution.host_header}",
-        f"  certificate {resolution.tls_name}",
-    ]
-    if resolution.stale:
-        lines.append("  stale: rests on an answer past its lifetime")
-    if resolution.degraded:
-        lines.append("  degraded: an SRV lookup failed and was treated as no records")
-    return "\n".join(lines)
+            yield f"            {told.entry.question}: {circumstances(told.entry)}"
 
 
-def circumstances(entry: "TrailEntry") -> str:
+def circumstances(entry: TrailEntry) -> str:
     """Say who answered, how long it took and how long the answer may be kept."""
     source = "from cache" if entry.from_cache else f"asked, {entry.duration * 1000:.0f} ms"
     parts = [source, f"kept for {lasting(entry.kept_for)}"]

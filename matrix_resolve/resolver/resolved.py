@@ -12,8 +12,9 @@ from matrix_resolve.core.invalidations import Invalidations
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.procedure import Decision
 from matrix_resolve.core.questions import Question, SrvFailed
-from matrix_resolve.core.resolution import Resolution, Target, TrailEntry
+from matrix_resolve.core.resolution import Resolution, Target
 from matrix_resolve.core.srv import in_order
+from matrix_resolve.core.story import TrailEntry
 from matrix_resolve.interfaces import Clock
 from matrix_resolve.policy import Policy
 from matrix_resolve.resolver.found import Found

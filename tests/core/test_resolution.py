@@ -14,7 +14,8 @@ from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.procedure import Decision
 from matrix_resolve.core.questions import AskSrv, AskWellKnown, Delegated, SrvRecords
 from matrix_resolve.core.replies import SrvRecord
-from matrix_resolve.core.resolution import Endpoint, Resolution, Step, Target, TrailEntry
+from matrix_resolve.core.resolution import Endpoint, Resolution, Step, Target
+from matrix_resolve.core.story import TrailEntry
 
 DELEGATED = ServerName.parse("Hs.example.net")
 URL = "https://example.org/.well-known/matrix/server"
