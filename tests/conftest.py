@@ -1,6 +1,7 @@
 """For all tests: none may leave anything behind, and hypothesis behaves on a busy machine."""
 
 import asyncio
+import functools
 import inspect
 import os
 import threading
@@ -8,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -31,11 +33,25 @@ async def _no_tasks_left() -> AsyncIterator[None]:
     yield
     left = [task for task in asyncio.all_tasks() - before if task is not asyncio.current_task()]
     assert not left, f"tasks left behind: {left}"
+    timers = _timers_of_ours(asyncio.get_running_loop())
+    assert not timers, f"timers left behind: {timers}"
+
+
+def _timers_of_ours(loop: asyncio.AbstractEventLoop) -> list[asyncio.TimerHandle]:
+    """Return the timers that would still call something of this package."""
+    scheduled: list[asyncio.TimerHandle] = getattr(loop, "_scheduled", [])  # asyncio's own loops
+    return [timer for timer in scheduled if not timer.cancelled() and _is_ours(timer._callback)]
+
+
+def _is_ours(callback: Any) -> bool:
+    while isinstance(callback, functools.partial):
+        callback = callback.func
+    return str(getattr(callback, "__module__", "")).partition(".")[0] == "matrix_resolve"
 
 
 @pytest.fixture(autouse=True)
 def _nothing_left_behind(request: pytest.FixtureRequest) -> None:
-    """Fail the test that leaves an asyncio task, a thread or an open descriptor behind.
+    """Fail the test that leaves a task, a timer of ours, a thread or an open descriptor behind.
 
     As the first of a test's fixtures it is ended last. That is still before the event loop is
     closed, so threads and descriptors are looked at when all fixtures are gone.

@@ -16,12 +16,18 @@ async def test_it(loopback_federation):
 """
 STRICT = "import pytest\npytestmark = pytest.mark.asyncio\n" + TEST
 LEAKS = """
-import asyncio, socket, threading, time
+import asyncio, functools, socket, threading, time
+from matrix_resolve.resolver.slots import FetchSlot, FetchSlots
 kept = []
 async def test_task(): kept.append(asyncio.create_task(asyncio.sleep(9)))
 def test_socket(): kept.append(socket.socket())
 def test_thread(): threading.Thread(target=time.sleep, args=(2.5,)).start()
+async def test_timer(): FetchSlot(FetchSlots(1))
+async def test_wrapped_timer():
+    asyncio.get_running_loop().call_later(9, functools.partial(FetchSlots(1).leave))
 async def test_nothing(): await asyncio.to_thread(time.sleep, 0)
+async def test_cancelled_timer(): FetchSlot(FetchSlots(1)).end()
+async def test_timer_of_others(): asyncio.get_running_loop().call_later(9, print)
 """
 
 
@@ -57,6 +63,7 @@ def test_guard_finds_what_is_left_behind(tmp_path: Path) -> None:
     """This project's conftest fails each test that leaves something, and no other."""
     shutil.copy(Path(__file__).parents[1] / "conftest.py", tmp_path)
     printed = run_pytest(tmp_path, LEAKS, "-o", "asyncio_mode=auto")
-    assert "4 passed, 3 errors" in printed
+    assert "8 passed, 5 errors" in printed
+    assert printed.count("timers left behind") >= 2
     for trace in ("tasks left behind", "left behind: socket:", "left behind: Thread-"):
         assert trace in printed
