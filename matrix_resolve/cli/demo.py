@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from matrix_resolve.cli.output import Outcome, look_up
+from matrix_resolve.cli.names import Outcome, look_up
 from matrix_resolve.core.names import parse_ip_literal
 from matrix_resolve.core.resolution import Resolution
 from matrix_resolve.errors import MatrixResolveError, ServiceNotOfferedError

@@ -17,7 +17,8 @@ from rich.console import Console
 from matrix_resolve import MatrixResolveError, Policy
 from matrix_resolve.cli import demo, main
 from matrix_resolve.cli.arguments import parse
-from matrix_resolve.cli.output import Outcome, look_up, story_tree
+from matrix_resolve.cli.explain import story_tree
+from matrix_resolve.cli.names import Outcome, look_up
 from matrix_resolve.testing import Certificate, DnsFault, LoopbackFederation, Redirect
 
 
