@@ -74,6 +74,8 @@ if TYPE_CHECKING:
     from matrix_resolve.federation import Attempt, FederationClient, open_federation_client
     from matrix_resolve.hooks.prometheus import PrometheusHook
 
+    __version__: str
+
 _LAZY = {
     "AiodnsLookup": "matrix_resolve.backends.dns_aiodns",
     "AiohttpWellKnownFetcher": "matrix_resolve.backends.well_known_aiohttp",
@@ -161,6 +163,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version  # takes longer than all the rest
+
+        return version("matrix-resolve")
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_LAZY[name]), name)

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from graphlib import TopologicalSorter
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -189,5 +190,6 @@ def test_every_public_name_can_be_had() -> None:
     assert len(set(matrix_resolve.__all__)) == len(matrix_resolve.__all__)
     for name in matrix_resolve.__all__:
         assert getattr(matrix_resolve, name).__doc__ is not None or name == "DEFAULT_BLOCK"
+    assert matrix_resolve.__version__ == version("matrix-resolve")
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         matrix_resolve.nonsense  # noqa: B018
