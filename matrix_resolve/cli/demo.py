@@ -16,7 +16,7 @@ from rich.text import Text
 
 from matrix_resolve.cli.names import Outcome, look_up
 from matrix_resolve.core.names import parse_ip_literal
-from matrix_resolve.core.resolution import Resolution
+from matrix_resolve.core.resolution import Resolution, Step
 from matrix_resolve.errors import MatrixResolveError, ServiceNotOfferedError
 from matrix_resolve.federation import FederationClient
 from matrix_resolve.policy import Policy
@@ -29,6 +29,7 @@ from matrix_resolve.testing import (
     Silent,
 )
 from matrix_resolve.testing.loopback.declarations import WELL_KNOWN
+from matrix_resolve.testing.steps import STEPS
 
 # The silent server keeps us waiting for this long (seconds); the demo need not wait for ten.
 _TIMEOUT = 3.0
@@ -46,9 +47,23 @@ _COLUMNS = {
 }
 
 
+_ABOUT = {
+    Step.IP_LITERAL: "an IP literal",
+    Step.EXPLICIT_PORT: "a port of its own",
+    Step.WELL_KNOWN_IP_LITERAL: "delegates to IP literal",
+    Step.WELL_KNOWN_EXPLICIT_PORT: "delegates to host, port",
+    Step.WELL_KNOWN_SRV: "delegates to SRV",
+    Step.WELL_KNOWN_LEGACY_SRV: "delegates to old SRV",
+    Step.WELL_KNOWN_DEFAULT_PORT: "delegates to a host",
+    Step.SRV: "SRV records",
+    Step.LEGACY_SRV: "old SRV records",
+    Step.DEFAULT_PORT: "nothing but port 8448",
+}
+
+
 @frozen(kw_only=True)
 class _Case:
-    """A server name, what stands behind it, and the step it must come to (None: not offered).
+    """A server name, what is declared for it, and the step it must come to (None: not offered).
 
     `answers` tells whether a request must come through.
     """
@@ -57,102 +72,36 @@ class _Case:
     about: str
     step: str | None
     answers: bool = True
-    declared: Mapping[str, Any] = field(factory=dict)
+    hosts: Mapping[str, Mapping[str, Any]] = field(factory=dict)
+
+
+def _step_case(step: Step) -> _Case:
+    """Return the first row of the table of steps for `step`."""
+    row = next(row for row in STEPS if row.step is step)
+    return _Case(name=str(row.server_name), about=_ABOUT[step], step=step.value, hosts=row.hosts)
+
+
+def _troubled(
+    name: str, about: str, step: str | None = "6", *, answers: bool = True, **declared: Any
+) -> _Case:
+    return _Case(name=name, about=about, step=step, answers=answers, hosts={name: declared})
 
 
 _CASES = (
-    _Case(name="127.0.0.1", about="an IP literal", step="1"),
-    _Case(name="own.test:8450", about="a port of its own", step="2"),
-    _Case(
-        name="wk-ip.test",
-        about="delegates to IP literal",
-        step="3.1",
-        declared={"delegates_to": "[::1]:8451"},
-    ),
-    _Case(
-        name="wk-port.test",
-        about="delegates to host, port",
-        step="3.2",
-        declared={"delegates_to": "hs.test:443"},
-    ),
-    _Case(
-        name="wk-srv.test",
-        about="delegates to SRV",
-        step="3.3",
-        declared={"delegates_to": "fed.test"},
-    ),
-    _Case(
-        name="wk-old.test",
-        about="delegates to old SRV",
-        step="3.4",
-        declared={"delegates_to": "older.test"},
-    ),
-    _Case(
-        name="wk-host.test",
-        about="delegates to a host",
-        step="3.5",
-        declared={"delegates_to": "hs.test"},
-    ),
-    _Case(
-        name="srv.test",
-        about="SRV records",
-        step="4",
-        declared={"srv": [("a.test", 8452), ("b.test", 8453)]},
-    ),
-    _Case(
-        name="old.test",
-        about="old SRV records",
-        step="5",
-        declared={"legacy_srv": [("a.test", 8454)]},
-    ),
-    _Case(name="plain.test", about="nothing but port 8448", step="6"),
-    _Case(
-        name="json.test",
-        about="well-known is no JSON",
-        step="6",
-        declared={"well_known": b"<html>"},
-    ),
-    _Case(
-        name="503.test",
-        about="well-known fails (503)",
-        step="6",
-        declared={"well_known": Reply(503)},
-    ),
-    _Case(
-        name="mute.test",
-        about="well-known is silent",
-        step="6",
-        declared={"well_known": Silent()},
-    ),
-    _Case(
-        name="loop.test",
-        about="well-known loops",
-        step="6",
-        declared={"well_known": Redirect(WELL_KNOWN)},
-    ),
-    _Case(
-        name="tls.test",
-        about="expired certificate",
-        step="6",
+    *map(_step_case, Step),
+    _troubled("json.test", "well-known is no JSON", well_known=b"<html>"),
+    _troubled("503.test", "well-known fails (503)", well_known=Reply(503)),
+    _troubled("mute.test", "well-known is silent", well_known=Silent()),
+    _troubled("loop.test", "well-known loops", well_known=Redirect(WELL_KNOWN)),
+    _troubled(
+        "tls.test",
+        "expired certificate",
         answers=False,
-        declared={
-            "delegates_to": "hs.test:443",
-            "certificate": Certificate.EXPIRED,
-        },
+        delegates_to="hs.test:443",
+        certificate=Certificate.EXPIRED,
     ),
-    _Case(
-        name="dns.test",
-        about="SRV fails: degraded",
-        step="6",
-        declared={"dns": {"SRV": DnsFault.SERVFAIL}},
-    ),
-    _Case(
-        name="none.test",
-        about="sole SRV target is '.'",
-        step=None,
-        answers=False,
-        declared={"srv": [(".", 0)]},
-    ),
+    _troubled("dns.test", "SRV fails: degraded", dns={"SRV": DnsFault.SERVFAIL}),
+    _troubled("none.test", "sole SRV target is '.'", None, answers=False, srv=[(".", 0)]),
 )
 
 
@@ -184,10 +133,9 @@ async def demo(out: Console) -> int:
     rows = []
     right = 0
     async with LoopbackFederation() as federation:
-        federation.add("fed.test", srv=[("a.test", 8455)])
-        federation.add("older.test", legacy_srv=[("b.test", 8456)])
         for case in _CASES:
-            federation.add(case.name.partition(":")[0], **case.declared)
+            for host, declared in case.hosts.items():
+                federation.add(host, **declared)
         async with (
             federation.resolver(policy=policy) as resolver,
             federation.client(resolver) as client,

@@ -281,10 +281,10 @@ def test_demo(capsys: pytest.CaptureFixture[str]) -> None:
     assert {cells[0] for cells in told.values()} >= {
         *("1", "2", "3.1", "3.2", "3.3", "3.4", "3.5", "4", "5", "6")
     }
-    assert " ".join(told["wk-port.test"]).endswith(
-        "::1 127.0.0.1 hs.test:443, hs.test delegates to host, port"
+    assert " ".join(told["a32.test"]).endswith(
+        "::1 127.0.0.1 h32.test:443, h32.test delegates to host, port"
     )
-    assert " ".join(told["wk-ip.test"]).endswith("[::1]:8451, no SNI delegates to IP literal")
+    assert " ".join(told["a31.test"]).endswith("127.0.0.2, no SNI delegates to IP literal")
     assert "certificate has expired" in " ".join(told["tls.test"])
     assert told["none.test"][:2] == ["not", "offered"]
     assert re.search(
@@ -303,12 +303,14 @@ async def test_demo_at_every_width() -> None:
         lines = out.getvalue().splitlines()
         assert max(map(len, lines)) <= width
         assert "…" not in out.getvalue()
-        # A title, a head, 17 cases of which one has two targets, two lines of summary.
-        assert len(list(filter(str.strip, lines))) == 1 + 2 + 18 + 2
+        # A title, a head, 17 cases of which two have two targets, two lines of summary.
+        assert len(list(filter(str.strip, lines))) == 1 + 2 + 19 + 2
     assert ["what it is" in out.getvalue() for out in outs.values()] == [False, False, True, True]
 
 
-EXPIRED = {"certificate": Certificate.EXPIRED}
+def declaring(**declared: Any) -> dict[str, Any]:
+    """A case of step 6 for which this is declared."""
+    return {"name": "a.test", "step": "6", "hosts": {"a.test": declared}}
 
 
 @pytest.mark.parametrize(
@@ -317,19 +319,32 @@ EXPIRED = {"certificate": Certificate.EXPIRED}
         ({"name": "a.test", "step": "5"}, "a.test 6 a.test:8448"),
         ({"name": "a.test", "step": None, "answers": False}, "a.test 6 a.test:8448"),
         ({"name": "a.test", "step": "6", "answers": False}, "a.test, a.test"),
-        ({"name": "a.test", "step": "6", "declared": EXPIRED}, "certificate has expired"),
-        ({"name": "a.test", "step": "6", "declared": {"addresses": []}}, "no addresses exist"),
-        ({"name": "a.test", "step": "6", "declared": {"ports": ()}}, "a.test can't be reached"),
-        ({"name": "a.test", "step": "6", "declared": {"srv": [(".", 0)]}}, "the only SRV record"),
-        ({"name": "a.test", "step": "6", "declared": {"serves": b"<html>"}}, "unexpected mimetype"),
+        (declaring(certificate=Certificate.EXPIRED), "certificate has expired"),
+        (
+            declaring(addresses=[]),
+            "no addresses exist",
+        ),
+        (
+            declaring(ports=()),
+            "a.test can't be reached",
+        ),
+        (
+            declaring(srv=[(".", 0)]),
+            "the only SRV record",
+        ),
+        (
+            declaring(serves=b"<html>"),
+            "unexpected mimetype",
+        ),
     ],
 )
 async def test_demo_finds_what_is_wrong(
     case: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A case that comes to something else than it must is told, and ends in status 1."""
-    good = demo._Case(name="good.test", about="", step="6")
-    monkeypatch.setattr(demo, "_CASES", (good, demo._Case(about="", **case)))
+    good = demo._Case(name="good.test", about="", step="6", hosts={"good.test": {}})
+    wrong = demo._Case(**{"about": "", "hosts": {"a.test": {}}} | case)
+    monkeypatch.setattr(demo, "_CASES", (good, wrong))
     out = io.StringIO()
     assert await demo.demo(Console(file=out, width=300)) == 1
     lines = [" ".join(line.split()) for line in out.getvalue().splitlines()]
@@ -353,7 +368,9 @@ async def test_demo_believes_the_server(
     """A server that saw anything else than the resolution says makes the case wrong."""
     serves = {"host": "a.test", "sni": "a.test", "target": ["a.test", 8448]}
     for behaviour, status in ((serves, 0), (serves | seen, 1)):
-        case = demo._Case(name="a.test", about="", step="6", declared={"serves": behaviour})
+        case = demo._Case(
+            name="a.test", about="", step="6", hosts={"a.test": {"serves": behaviour}}
+        )
         monkeypatch.setattr(demo, "_CASES", (case,))
         assert await demo.demo(Console(file=io.StringIO(), width=80)) == status
 

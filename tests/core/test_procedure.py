@@ -1,7 +1,6 @@
 """The specification's steps 1 to 6, driven without I/O: each answer is put in by hand."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -21,9 +20,11 @@ from matrix_resolve.core.questions import (
     SrvFailed,
     SrvRecords,
 )
-from matrix_resolve.core.replies import SrvRecord
+from matrix_resolve.core.replies import SrvRecord, SrvReply
 from matrix_resolve.core.resolution import Step, Target
+from matrix_resolve.core.srv import read_srv_reply
 from matrix_resolve.errors import ServiceNotOfferedError
+from matrix_resolve.testing.steps import RESOLVEMATRIX_DEV, STEPS, StepRow
 
 NOT_OFFERED = ServiceNotOffered()
 FAILED = SrvFailed("SERVFAIL")
@@ -64,341 +65,98 @@ FED, OLD = "srv:_matrix-fed._tcp.example.org", "srv:_matrix._tcp.example.org"
 D_FED, D_OLD = "srv:_matrix-fed._tcp.hs.example.net", "srv:_matrix._tcp.hs.example.net"
 
 
-def row(
-    name: str,
-    answers: Mapping[str, Answer],
-    step: Step,
-    host_header: str,
-    tls_name: str,
-    candidates: list[Target],
-    asked: list[str],
-    *,
-    id: str,
-    delegated_to: str | None = None,
-) -> Any:
-    """One row of the specification's table: what is asked and answered, and where that ends."""
-    decision = Decision(
-        step=step,
-        host_header=host_header,
-        tls_name=tls_name,
-        candidates=tuple(candidates),
-        delegated_to=None if delegated_to is None else ServerName.parse(delegated_to),
+def published(row: StepRow) -> dict[str, Answer]:
+    """The answers, by the questions' keys, that what a row declares would give."""
+    answers: dict[str, Answer] = {}
+    for host, declared in row.hosts.items():
+        name = host.lower()
+        answers[f"wk:{name}"] = NotDelegated("status 404")
+        if "delegates_to" in declared:
+            answers[f"wk:{name}"] = delegates(declared["delegates_to"])
+        for service, key in (("_matrix-fed", "srv"), ("_matrix", "legacy_srv")):
+            answers[f"srv:{service}._tcp.{name}"] = read_srv_reply(SrvReply(declared.get(key, ())))
+    return answers
+
+
+def questions(row: StepRow) -> list[str]:
+    """The keys of the questions that a row's step takes."""
+    host = (row.delegated_to or row.server_name).hostname.lower()
+    document = f"wk:{row.server_name.hostname.lower()}"
+    fed, old = f"srv:_matrix-fed._tcp.{host}", f"srv:_matrix._tcp.{host}"
+    return {
+        "1": [],
+        "2": [],
+        "3.1": [document],
+        "3.2": [document],
+        "3.3": [document, fed],
+        "4": [document, fed],
+    }.get(row.step.value, [document, fed, old])
+
+
+@pytest.mark.parametrize("row", [*STEPS, *RESOLVEMATRIX_DEV], ids=lambda row: row.label)
+def test_step(row: StepRow) -> None:
+    """Each row of the specification's tables is decided as written, after its questions."""
+    decision, asked = walk(str(row.server_name), published(row))
+    assert decision == Decision(
+        step=row.step,
+        host_header=row.host_header,
+        tls_name=row.tls_name,
+        candidates=decision.candidates,
+        delegated_to=row.delegated_to,
     )
-    return pytest.param(name, answers, decision, asked, id=f"step {step.value}: {id}")
+    assert tuple((target.host, target.port) for target in decision.candidates) == row.targets
+    assert asked == questions(row)
 
 
-STEPS = [
-    row(
-        "192.0.2.1",
-        {},
-        Step.IP_LITERAL,
-        "192.0.2.1",
-        "192.0.2.1",
-        [at("192.0.2.1")],
-        [],
-        id="IPv4 literal",
-    ),
-    row(
-        "192.0.2.1:443",
-        {},
-        Step.IP_LITERAL,
-        "192.0.2.1:443",
-        "192.0.2.1",
-        [at("192.0.2.1", 443)],
-        [],
-        id="IPv4 literal with a port",
-    ),
-    row(
-        "[2001:db8::1]",
-        {},
-        Step.IP_LITERAL,
-        "[2001:db8::1]",
-        "2001:db8::1",
-        [at("2001:db8::1")],
-        [],
-        id="IPv6 literal",
-    ),
-    row(
-        "[2001:DB8:0::1]:8449",
-        {},
-        Step.IP_LITERAL,
-        "[2001:DB8:0::1]:8449",
-        "2001:db8::1",
-        [at("2001:db8::1", 8449)],
-        [],
-        id="IPv6 literal with a port, not in canonical form",
-    ),
-    row(
-        "example.org:8449",
-        {},
-        Step.EXPLICIT_PORT,
-        "example.org:8449",
-        "example.org",
-        [at("example.org", 8449)],
-        [],
-        id="hostname with a port",
-    ),
-    row(
-        "example.org:443",
-        {},
-        Step.EXPLICIT_PORT,
-        "example.org:443",
-        "example.org",
-        [at("example.org", 443)],
-        [],
-        id="hostname with the port of https stays in Host",
-    ),
-    row(
-        "example.org:8448",
-        {},
-        Step.EXPLICIT_PORT,
-        "example.org:8448",
-        "example.org",
-        [at("example.org")],
-        [],
-        id="hostname with the default port stays in Host",
-    ),
-    row(
-        "example.org",
-        {WK: delegates("198.51.100.7")},
-        Step.WELL_KNOWN_IP_LITERAL,
-        "198.51.100.7",
-        "198.51.100.7",
-        [at("198.51.100.7")],
-        [WK],
-        id="m.server is an IPv4 literal",
-        delegated_to="198.51.100.7",
-    ),
-    row(
-        "example.org",
-        {WK: delegates("198.51.100.7:443")},
-        Step.WELL_KNOWN_IP_LITERAL,
-        "198.51.100.7:443",
-        "198.51.100.7",
-        [at("198.51.100.7", 443)],
-        [WK],
-        id="m.server is an IPv4 literal with a port",
-        delegated_to="198.51.100.7:443",
-    ),
-    row(
-        "example.org",
-        {WK: delegates("[2001:DB8::2]")},
-        Step.WELL_KNOWN_IP_LITERAL,
-        "[2001:DB8::2]",
-        "2001:db8::2",
-        [at("2001:db8::2")],
-        [WK],
-        id="m.server is an IPv6 literal",
-        delegated_to="[2001:DB8::2]",
-    ),
-    row(
-        "example.org",
-        {WK: delegates("[2001:db8::2]:8449")},
-        Step.WELL_KNOWN_IP_LITERAL,
-        "[2001:db8::2]:8449",
-        "2001:db8::2",
-        [at("2001:db8::2", 8449)],
-        [WK],
-        id="m.server is an IPv6 literal with a port",
-        delegated_to="[2001:db8::2]:8449",
-    ),
-    row(
-        "example.org",
-        {WK: delegates("hs.example.net:443")},
-        Step.WELL_KNOWN_EXPLICIT_PORT,
-        "hs.example.net:443",
-        "hs.example.net",
-        [at("hs.example.net", 443)],
-        [WK],
-        id="m.server has a port",
-        delegated_to="hs.example.net:443",
-    ),
-    row(
-        "example.org",
-        {WK: delegates("example.org:443")},
-        Step.WELL_KNOWN_EXPLICIT_PORT,
-        "example.org:443",
-        "example.org",
-        [at("example.org", 443)],
-        [WK],
-        id="m.server is the name itself with a port",
-        delegated_to="example.org:443",
-    ),
-    row(
-        "example.org",
-        {WK: delegates("hs.example.net"), D_FED: records("b.example.net:1", "a.example.net:2")},
-        Step.WELL_KNOWN_SRV,
-        "hs.example.net",
-        "hs.example.net",
-        [at("b.example.net", 1, 10, 5), at("a.example.net", 2, 10, 5)],
-        [WK, D_FED],
-        id="the delegated host has SRV records",
-        delegated_to="hs.example.net",
-    ),
-    row(
-        "example.org",
-        {WK: delegates("hs.example.net"), D_OLD: records("a.example.net:2", weight=0)},
-        Step.WELL_KNOWN_LEGACY_SRV,
-        "hs.example.net",
-        "hs.example.net",
-        [at("a.example.net", 2, 10, 0)],
-        [WK, D_FED, D_OLD],
-        id="the delegated host has deprecated SRV records",
-        delegated_to="hs.example.net",
-    ),
-    row(
-        "example.org",
+BESIDE = [
+    # what is answered, the step that decides, where it leads
+    pytest.param(
         {WK: delegates("hs.example.net"), D_FED: FAILED, D_OLD: records("a.example.net:2")},
         Step.WELL_KNOWN_LEGACY_SRV,
-        "hs.example.net",
-        "hs.example.net",
-        [at("a.example.net", 2, 10, 5)],
-        [WK, D_FED, D_OLD],
+        at("a.example.net", 2, 10, 5),
         id="the first SRV lookup of the delegated host failed",
-        delegated_to="hs.example.net",
     ),
-    row(
-        "example.org",
-        {WK: delegates("hs.example.net")},
-        Step.WELL_KNOWN_DEFAULT_PORT,
-        "hs.example.net",
-        "hs.example.net",
-        [at("hs.example.net")],
-        [WK, D_FED, D_OLD],
-        id="the delegated host has no SRV records",
-        delegated_to="hs.example.net",
-    ),
-    row(
-        "example.org",
+    pytest.param(
         {WK: delegates("hs.example.net"), D_FED: FAILED, D_OLD: FAILED},
         Step.WELL_KNOWN_DEFAULT_PORT,
-        "hs.example.net",
-        "hs.example.net",
-        [at("hs.example.net")],
-        [WK, D_FED, D_OLD],
+        at("hs.example.net"),
         id="both SRV lookups of the delegated host failed",
-        delegated_to="hs.example.net",
     ),
-    row(
-        "example.org",
-        {WK: delegates("Hs.Example.NET")},
-        Step.WELL_KNOWN_DEFAULT_PORT,
-        "Hs.Example.NET",
-        "Hs.Example.NET",
-        [at("Hs.Example.NET")],
-        [WK, D_FED, D_OLD],
-        id="the case of m.server is kept in Host and ignored in questions",
-        delegated_to="Hs.Example.NET",
-    ),
-    row(
-        "example.org",
-        {WK: delegates("example.org")},
-        Step.WELL_KNOWN_DEFAULT_PORT,
-        "example.org",
-        "example.org",
-        [at("example.org")],
-        [WK, FED, OLD],
-        id="m.server is the name itself",
-        delegated_to="example.org",
-    ),
-    row(
-        "example.org",
-        {
-            WK: delegates("hs.example.net"),
-            "wk:hs.example.net": delegates("elsewhere.example:1"),
-            FED: records("own.example.org:1"),
-            OLD: NOT_OFFERED,
-        },
-        Step.WELL_KNOWN_DEFAULT_PORT,
-        "hs.example.net",
-        "hs.example.net",
-        [at("hs.example.net")],
-        [WK, D_FED, D_OLD],
-        id="neither a second delegation nor the name's own SRV records count",
-        delegated_to="hs.example.net",
-    ),
-    row(
-        "example.org",
-        {FED: records("fed.example.org:443"), OLD: records("old.example.org:8448")},
-        Step.SRV,
-        "example.org",
-        "example.org",
-        [at("fed.example.org", 443, 10, 5)],
-        [WK, FED],
-        id="the server name has SRV records",
-    ),
-    row(
-        "example.org",
+    pytest.param(
         {WK: NotDelegated("status 503", temporary=True), FED: records("fed.example.org:443")},
         Step.SRV,
-        "example.org",
-        "example.org",
-        [at("fed.example.org", 443, 10, 5)],
-        [WK, FED],
+        at("fed.example.org", 443, 10, 5),
         id="the well-known request failed",
     ),
-    row(
-        "example.org",
-        {OLD: records("old.example.org:8449")},
+    pytest.param(
+        {FED: FAILED, OLD: records("old.example.org:8449", weight=0)},
         Step.LEGACY_SRV,
-        "example.org",
-        "example.org",
-        [at("old.example.org", 8449, 10, 5)],
-        [WK, FED, OLD],
-        id="the server name has deprecated SRV records",
-    ),
-    row(
-        "example.org",
-        {FED: FAILED, OLD: records("old.example.org:8449")},
-        Step.LEGACY_SRV,
-        "example.org",
-        "example.org",
-        [at("old.example.org", 8449, 10, 5)],
-        [WK, FED, OLD],
+        at("old.example.org", 8449, 10, 0),
         id="the first SRV lookup failed",
     ),
-    row(
-        "example.org",
-        {},
-        Step.DEFAULT_PORT,
-        "example.org",
-        "example.org",
-        [at("example.org")],
-        [WK, FED, OLD],
-        id="there is nothing",
-    ),
-    row(
-        "example.org",
+    pytest.param(
         {FED: FAILED, OLD: FAILED},
         Step.DEFAULT_PORT,
-        "example.org",
-        "example.org",
-        [at("example.org")],
-        [WK, FED, OLD],
+        at("example.org"),
         id="both SRV lookups failed",
-    ),
-    row(
-        "Example.ORG",
-        {},
-        Step.DEFAULT_PORT,
-        "Example.ORG",
-        "Example.ORG",
-        [at("Example.ORG")],
-        [WK, FED, OLD],
-        id="the case of the name is kept in Host and ignored in questions",
     ),
 ]
 
 
-@pytest.mark.parametrize(("name", "answers", "decision", "asked"), STEPS)
-def test_step(name: str, answers: Mapping[str, Answer], decision: Decision, asked: list) -> None:
-    """Each row of the specification's table is decided as written, after those questions."""
-    assert walk(name, answers) == (decision, asked)
+@pytest.mark.parametrize(("answers", "step", "target"), BESIDE)
+def test_what_failed_is_passed_over(
+    answers: Mapping[str, Answer], step: Step, target: Target
+) -> None:
+    """A question without an answer is as good as one answered with nothing."""
+    decision, _ = walk("example.org", answers)
+    assert (decision.step, decision.candidates) == (step, (target,))
 
 
-def test_every_step_has_a_row() -> None:
-    """No member of `Step` is left out of the table above."""
-    assert {param.values[2].step for param in STEPS} == set(Step)
+def test_records_of_one_priority_stay_as_they_are() -> None:
+    """The candidates are the records with their priorities and weights, in their order."""
+    answers = {FED: records("b.example.net:1", "a.example.net:2")}
+    decision, _ = walk("example.org", answers)
+    assert decision.candidates == (at("b.example.net", 1, 10, 5), at("a.example.net", 2, 10, 5))
 
 
 def test_steps_have_the_labels_of_the_specification() -> None:
@@ -476,95 +234,6 @@ def test_not_offered_is_known_before_the_deprecated_name_is_asked() -> None:
     }
     with pytest.raises(ServiceNotOfferedError):
         decide(ServerName.parse("example.org"), given)
-
-
-S = "s.resolvematrix.dev"
-RESOLVEMATRIX = [
-    # name, answers, step, connect to, Host, certificate
-    pytest.param(
-        f"2.{S}:7652", {}, "2", f"2.{S}:7652", f"2.{S}:7652", f"2.{S}", id="2: explicit port"
-    ),
-    pytest.param(
-        f"3b.{S}",
-        {f"wk:3b.{S}": delegates(f"wk.3b.{S}:7753")},
-        "3.2",
-        f"wk.3b.{S}:7753",
-        f"wk.3b.{S}:7753",
-        f"wk.3b.{S}",
-        id="3b: well-known with a port",
-    ),
-    pytest.param(
-        f"3c.{S}",
-        {
-            f"wk:3c.{S}": delegates(f"wk.3c.{S}"),
-            f"srv:_matrix._tcp.wk.3c.{S}": records(f"srv.wk.3c.{S}:7754"),
-        },
-        "3.4",
-        f"srv.wk.3c.{S}:7754",
-        f"wk.3c.{S}",
-        f"wk.3c.{S}",
-        id="3c: well-known, then deprecated SRV",
-    ),
-    pytest.param(
-        f"3c.msc4040.{S}",
-        {
-            f"wk:3c.msc4040.{S}": delegates(f"wk.3c.msc4040.{S}"),
-            f"srv:_matrix-fed._tcp.wk.3c.msc4040.{S}": records(f"srv.wk.3c.msc4040.{S}:7053"),
-        },
-        "3.3",
-        f"srv.wk.3c.msc4040.{S}:7053",
-        f"wk.3c.msc4040.{S}",
-        f"wk.3c.msc4040.{S}",
-        id="3c.msc4040: well-known, then SRV",
-    ),
-    pytest.param(
-        f"3d.{S}",
-        {f"wk:3d.{S}": delegates(f"wk.3d.{S}")},
-        "3.5",
-        f"wk.3d.{S}:8448",
-        f"wk.3d.{S}",
-        f"wk.3d.{S}",
-        id="3d: well-known without port or SRV",
-    ),
-    pytest.param(
-        f"4.{S}",
-        {f"srv:_matrix._tcp.4.{S}": records(f"srv.4.{S}:7855")},
-        "5",
-        f"srv.4.{S}:7855",
-        f"4.{S}",
-        f"4.{S}",
-        id="4: deprecated SRV",
-    ),
-    pytest.param(
-        f"4.msc4040.{S}",
-        {f"srv:_matrix-fed._tcp.4.msc4040.{S}": records(f"srv.4.msc4040.{S}:7054")},
-        "4",
-        f"srv.4.msc4040.{S}:7054",
-        f"4.msc4040.{S}",
-        f"4.msc4040.{S}",
-        id="4.msc4040: SRV",
-    ),
-    pytest.param(
-        f"5.{S}",
-        {f"wk:5.{S}": NotDelegated("the body is not JSON")},
-        "6",
-        f"5.{S}:8448",
-        f"5.{S}",
-        f"5.{S}",
-        id="5: a well-known that is not JSON",
-    ),
-]
-
-
-@pytest.mark.parametrize(("name", "answers", "step", "connect", "host", "tls"), RESOLVEMATRIX)
-def test_name_of_resolvematrix_dev(
-    name: str, answers: Mapping[str, Answer], step: str, connect: str, host: str, tls: str
-) -> None:
-    """The public test names lead where their owner says."""
-    decision, _ = walk(name, answers)
-    assert decision.step.value == step
-    assert [str(target) for target in decision.candidates] == [connect]
-    assert (decision.host_header, decision.tls_name) == (host, tls)
 
 
 UPCOMING = [

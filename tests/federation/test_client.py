@@ -14,7 +14,6 @@ import aiohttp
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 from test_connecting import with_ipv6
-from test_specification import STEPS, Row, row
 from worlds import FED, HANGS, client_of
 
 from matrix_resolve import (
@@ -30,9 +29,11 @@ from matrix_resolve import (
     open_federation_client,
 )
 from matrix_resolve.testing import Certificate, LoopbackFederation, Raw, Redirect, Reply, Request
+from matrix_resolve.testing.steps import STEPS, StepRow
 
 NAME = "example.org"
 TARGET = f"{NAME}:8450"
+VERSION = "/_matrix/federation/v1/version"
 
 
 async def answered(
@@ -61,85 +62,41 @@ def header(request: Request, name: str) -> str | None:
 # Where requests go
 
 
-MORE = [
-    row(
-        "1 IPv6 literal with port 443",
-        name="[::1]:443",
-        step=Step.IP_LITERAL,
-        targets=[("::1", 443)],
-        host="[::1]:443",
-        certificate="::1",
-    ),
-    row(
-        "2 letter case is kept",
-        name="Example.ORG:443",
-        step=Step.EXPLICIT_PORT,
-        targets=[("example.org", 443)],
-        host="Example.ORG:443",
-        certificate="example.org",
-    ),
-    row(
-        "4 SRV to port 443: none in Host",
-        name="example.org",
-        step=Step.SRV,
-        targets=[("a.example.net", 443)],
-        host="example.org",
-        certificate="example.org",
-        hosts={"example.org": {"srv": [("a.example.net", 443)]}},
-    ),
-]
-REACHABLE = [*(param for param in STEPS if param.id != "6 no such host"), *MORE]
+EVERY_STEP = pytest.mark.parametrize("row", STEPS, ids=lambda row: row.label)
 
 
-async def _asked(federation: LoopbackFederation, row: Row) -> tuple[Any, str]:
-    """Declare what a row says, ask for a version, and return the document and the URL."""
-    for name, declared in row.hosts.items():
-        federation.add(name, **declared)
-    if not row.hosts:
-        federation.add(row.certificate)
+@EVERY_STEP
+async def test_step(loopback_federation: LoopbackFederation, row: StepRow) -> None:
+    """For each step the server that is meant sees the right port, `Host` and SNI."""
+    for host, declared in row.hosts.items():
+        loopback_federation.add(host, **declared)
     async with (
-        asyncio.timeout(HANGS),
-        federation.resolver(policy=row.policy) as resolver,
-        federation.client(resolver) as client,
-        client.request("GET", row.name, "/_matrix/federation/v1/version") as response,
+        client_of(loopback_federation) as client,
+        client.request("GET", row.server_name, VERSION) as response,
     ):
         assert response.status == 200
-        return await response.json(), str(response.url)
-
-
-@pytest.mark.parametrize("row", REACHABLE)
-async def test_step(loopback_federation: LoopbackFederation, row: Row) -> None:
-    """For each step the server that is meant sees the right port, `Host` and SNI."""
-    seen, url = await _asked(loopback_federation, row)
-    assert tuple(seen["target"]) == row.targets[0]
-    assert seen["host"] == row.host
+        seen = await response.json()
+    host, port = row.targets[0]
+    assert seen["target"] == [host.lower(), port]
+    assert seen["host"] == row.host_header
     literal = row.step in (Step.IP_LITERAL, Step.WELL_KNOWN_IP_LITERAL)
-    assert seen["sni"] == (None if literal else row.certificate.lower())
-    assert seen["path"] == "/_matrix/federation/v1/version"
+    assert seen["sni"] == (None if literal else row.tls_name.lower())
+    assert seen["path"] == VERSION
     if not literal:  # literals are mapped to where they are served
-        host, port = row.targets[0]
-        assert url == f"https://{host}:{port}/_matrix/federation/v1/version".replace(":443/", "/")
+        url = f"https://{host.lower()}:{port}{VERSION}"
+        assert str(response.url) == url.replace(":443/", "/")
 
 
-def test_every_step_can_be_reached() -> None:
-    """No step of the specification is without a row in the table."""
-    assert {param.values[0].step for param in REACHABLE} == set(Step)
-
-
-@pytest.mark.parametrize("row", REACHABLE)
-async def test_certificate_of_a_step(loopback_federation: LoopbackFederation, row: Row) -> None:
+@EVERY_STEP
+async def test_certificate_of_a_step(loopback_federation: LoopbackFederation, row: StepRow) -> None:
     """For each step a certificate for any other name is refused, and nothing is sent."""
-    for name, declared in row.hosts.items():
-        loopback_federation.add(name, **declared)
-    declared = row.hosts.get(row.certificate, {})
-    loopback_federation.add(row.certificate, **declared, certificate=Certificate.WRONG_NAME)
-    async with (
-        asyncio.timeout(HANGS),
-        loopback_federation.resolver(policy=row.policy) as resolver,
-        loopback_federation.client(resolver) as client,
-    ):
-        with pytest.raises(ConnectError, match=f"not valid for '{row.certificate}'"):
-            await answered(client, row.name)
+    declared = {row.tls_name: {}, **row.hosts}
+    for host, settings in declared.items():
+        wrong = {"certificate": Certificate.WRONG_NAME} if host == row.tls_name else {}
+        loopback_federation.add(host, **settings, **wrong)
+    async with client_of(loopback_federation) as client:
+        with pytest.raises(ConnectError, match=f"not valid for '{row.tls_name.lower()}'"):
+            await answered(client, str(row.server_name))
     assert all(request.path.startswith("/.well-known") for request in loopback_federation.requests)
 
 
