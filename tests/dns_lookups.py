@@ -3,7 +3,7 @@
 import asyncio
 import io
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from typing import Any
 
 import dns.message
@@ -91,11 +91,13 @@ async def handmade(
     transport, protocol = await asyncio.get_running_loop().create_datagram_endpoint(
         lambda: _Datagrams(answers, late or {}), local_addr=(ip, 0)
     )
-    with closing(transport):
-        host, port = transport.get_extra_info("sockname")[:2]
+    host, port = transport.get_extra_info("sockname")[:2]
+    try:
         yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    for timer in protocol.timers:
-        timer.cancel()
+    finally:
+        transport.close()
+        for timer in protocol.timers:
+            timer.cancel()
 
 
 def answer(

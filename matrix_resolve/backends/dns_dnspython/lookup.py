@@ -160,7 +160,7 @@ def _absolute(name: str) -> dns.name.Name:
 
 def _text(name: dns.name.Name) -> str:
     """Return `name` without its final dot, odd bytes escaped; the root is a dot."""
-    return name.to_text(omit_final_dot=name != dns.name.root)
+    return name.to_text(omit_final_dot=True)
 
 
 def _has_soa(response: QueryMessage) -> bool:
