@@ -4,32 +4,32 @@ import asyncio
 import ssl
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlsplit
 
 import aiohttp
-from yarl import URL
 
 from matrix_resolve.core.addresses import AddressPolicy, interleaved
+from matrix_resolve.core.closeable import Closeable
 from matrix_resolve.core.names import IPAddress, ServerName
 from matrix_resolve.core.well_known import next_hop
 from matrix_resolve.errors import AddressLookupError, WellKnownFetchError
 from matrix_resolve.interfaces import AddressLookup, HttpResponse, heard_from_peer
 from matrix_resolve.timeouts import within
-from matrix_resolve.transport.pinning import PinnedResolver, SocketAddress, pin
-from matrix_resolve.transport.tls import default_ssl_context
+from matrix_resolve.transport.dialling import Dialling
+from matrix_resolve.transport.pinning import SocketAddress
+from matrix_resolve.transport.session import open_session
+from matrix_resolve.transport.sockets import Sockets
+from matrix_resolve.transport.words import in_words
 
 _HTTPS_PORT: Final = 443
 # Enough for what real servers send, and a bound on what a hostile one can.
 _MAX_HEADER: Final = 8 * 1024
 _MAX_HEADERS: Final = 64
 _READ_BUFFER: Final = 16 * 1024
-# Of an error message, which quotes what a stranger sent, and is kept in the cache.
-_MAX_REASON: Final = 200
 
 
-class AiohttpWellKnownFetcher:
+class AiohttpWellKnownFetcher(Closeable):
     """Fetches well-known documents with aiohttp: a `WellKnownFetcher`.
 
     `addresses` looks the hosts up, afresh for every hop; only what `address_policy` allows is
@@ -79,14 +79,6 @@ class AiohttpWellKnownFetcher:
         self._open_session()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
-
     async def aclose(self) -> None:
         """Close the connections; idempotent. Fetches that are still under way fail."""
         self._closed = True
@@ -100,18 +92,10 @@ class AiohttpWellKnownFetcher:
         if self._closed:
             raise RuntimeError("the fetcher is closed")
         if self._session is None:
-            connector = aiohttp.TCPConnector(
-                resolver=PinnedResolver(),
-                use_dns_cache=False,
-                ssl=self._ssl_context or default_ssl_context(),
+            self._session = open_session(
+                Sockets(),
+                ssl_context=self._ssl_context,
                 force_close=True,  # a host is seldom asked twice within a day
-                limit=0,  # how many at once is the resolver's to say
-            )
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=False,
-                timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_timeout),
                 headers={
                     "Accept": "application/json",
                     "Accept-Encoding": "identity",
@@ -167,20 +151,34 @@ class AiohttpWellKnownFetcher:
 
     async def _get(self, session: aiohttp.ClientSession, url: str) -> HttpResponse | str:
         """Return the response to one request, or the URL that it redirects to."""
-        authority = ServerName.parse(urlsplit(url).netloc)
+        parts = urlsplit(url)
+        authority = ServerName.parse(parts.netloc)
         host, port = authority.canonical_host.lower(), authority.port or _HTTPS_PORT
-        addresses = await self._allowed_addresses(authority, host)
-        mapped = self._connect_to.get((host, port))
-        _pin([(str(ip), port) for ip in addresses] if mapped is None else [mapped])
-        request_url, headers = URL(url, encoded=True), {}
-        if authority.is_ip_literal and mapped is not None:
-            # aiohttp dials a literal as it stands in the URL, without asking its resolver.
-            headers["Host"] = str(authority)
-            request_url = request_url.with_host(mapped[0]).with_port(mapped[1])
+        addresses = [(str(ip), port) for ip in await self._allowed_addresses(authority, host)]
+
+        async def found() -> Sequence[SocketAddress]:
+            return addresses  # looked up before, so that connecting has its time for itself
+
+        dialling = Dialling(
+            session,
+            host,
+            port,
+            found,
+            connect_timeout=self._connect_timeout,
+            connect_to=self._connect_to,
+        )
         try:
-            async with session.get(
-                request_url, headers=headers, allow_redirects=False, server_hostname=host
-            ) as response:
+            response = await dialling.request(
+                "GET",
+                parts.path + (f"?{parts.query}" if parts.query else ""),
+                headers={"Host": parts.netloc.removesuffix(f":{_HTTPS_PORT}")},
+                server_hostname=host,
+                limits=lambda connect: aiohttp.ClientTimeout(total=None, connect=connect),
+            )
+            if response is None:
+                reasons = "; ".join(dict.fromkeys(dialling.failures.values()))
+                raise WellKnownFetchError(f"{host}: {reasons}")
+            async with response:
                 heard_from_peer()
                 hop = next_hop(url, response.status, response.headers.get("Location"))
                 if hop is not None:
@@ -188,15 +186,11 @@ class AiohttpWellKnownFetcher:
                 body = await _read(response.content, self._max_body + 1)
                 headers_received = tuple(response.headers.items())
                 return HttpResponse(response.status, headers_received, body, url)
-        except aiohttp.ServerTimeoutError as error:
-            raise WellKnownFetchError(
-                f"no connection to {host} within {self._connect_timeout:g} s"
-            ) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if isinstance(error, TimeoutError):
                 raise
             # ValueError: what aiohttp's parsers let through, a label that IDNA can't encode.
-            raise WellKnownFetchError(f"{host}: {_in_words(error)}") from error
+            raise WellKnownFetchError(f"{host}: {in_words(error)}") from error
 
     async def _allowed_addresses(self, authority: ServerName, host: str) -> tuple[IPAddress, ...]:
         """Return the addresses of a hop that the policy allows, in the order to dial."""
@@ -213,15 +207,6 @@ class AiohttpWellKnownFetcher:
                 f"the address policy forbids every address of {host}", temporary=False
             )
         return allowed
-
-
-def _pin(addresses: Sequence[SocketAddress]) -> None:
-    """Have the request of this task dial what was looked up and checked before it begins."""
-
-    async def found() -> Sequence[SocketAddress]:
-        return addresses
-
-    pin(found)
 
 
 def _signs_of_life() -> aiohttp.TraceConfig:
@@ -244,15 +229,3 @@ async def _read(content: aiohttp.StreamReader, limit: int) -> bytes:
         heard_from_peer()
         body += chunk
     return bytes(body)
-
-
-def _in_words(error: Exception) -> str:
-    """Return a reason for a person: the cause that aiohttp wraps, short and on one line."""
-    if isinstance(error, aiohttp.ClientResponseError):
-        told = error.message
-    elif isinstance(error, aiohttp.ClientConnectorError):
-        told = str(error.__cause__)
-    else:
-        told = str(error)
-    line = " ".join(told.split()) or type(error).__name__
-    return ascii(line[:_MAX_REASON])[1:-1]

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -16,10 +15,11 @@ from matrix_resolve.core.generations import Generations
 from matrix_resolve.core.names import IPAddress, ServerName
 from matrix_resolve.core.resolution import Resolution, Target
 from matrix_resolve.errors import AddressNotAllowedError, ConnectError, shown
-from matrix_resolve.federation.target import Attempt, Outgoing, Reaching, dialled
+from matrix_resolve.federation.target import Attempt, Outgoing, TargetRequest
 from matrix_resolve.resolver import Resolver
-from matrix_resolve.transport.pinning import PinnedResolver, SocketAddress
-from matrix_resolve.transport.tls import default_ssl_context
+from matrix_resolve.transport.pinning import SocketAddress
+from matrix_resolve.transport.session import open_session
+from matrix_resolve.transport.sockets import Sockets
 
 # A target that could not be reached is tried after the others for so long (seconds).
 _TRIED_LAST_FOR: Final = 60.0
@@ -69,25 +69,8 @@ def open_federation_client(
 async def _opened(
     resolver: Resolver, ssl_context: ssl.SSLContext | None, *, trust_env: bool, **settings: Any
 ) -> "AsyncIterator[FederationClient]":
-    sockets: set[socket.socket] = set()
-
-    def new_socket(address_info: tuple[Any, ...]) -> socket.socket:
-        family, kind, protocol, _, address = address_info
-        dialled.get().append(address[0])
-        sock = socket.socket(family, kind, protocol)
-        sockets.add(sock)
-        return sock
-
-    connector = aiohttp.TCPConnector(
-        resolver=PinnedResolver(),
-        use_dns_cache=False,
-        ssl=ssl_context or default_ssl_context(),
-        limit=0,  # waiting for a connection of others is no fault of the target
-        socket_factory=new_socket,
-    )
-    async with aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=trust_env
-    ) as session:
+    sockets = Sockets()
+    async with open_session(sockets, ssl_context=ssl_context, trust_env=trust_env) as session:
         client = FederationClient(resolver, session, sockets, **settings)
         try:
             yield client
@@ -104,7 +87,7 @@ class FederationClient:
         self,
         resolver: Resolver,
         session: aiohttp.ClientSession,
-        sockets: set[socket.socket],
+        sockets: Sockets,
         *,
         timeout: float | None,
         connect_timeout: float,
@@ -150,7 +133,7 @@ class FederationClient:
         async with request.in_time():
             await self._slots.acquire()
         try:
-            if self._is_full():
+            if self._sockets.open_at_least(self._max_connections):
                 request.headers.setdefault("Connection", "close")
             response = await self._send(request, server_name)
             self._responses.add(response)
@@ -159,12 +142,7 @@ class FederationClient:
         finally:
             self._slots.release()
 
-    def _is_full(self) -> bool:
-        if len(self._sockets) >= self._max_connections:
-            self._sockets.difference_update([s for s in self._sockets if s.fileno() == -1])
-        return len(self._sockets) >= self._max_connections
-
-    def _prepared(self, method: str, path: str, kwargs: dict[str, Any]) -> "Outgoing":
+    def _prepared(self, method: str, path: str, kwargs: dict[str, Any]) -> Outgoing:
         refused = _REFUSED & kwargs.keys()
         if refused:
             raise TypeError(f"{', '.join(sorted(refused))}: not for a federation request")
@@ -179,7 +157,7 @@ class FederationClient:
         return Outgoing(method, path, headers, timeout, kwargs)
 
     async def _send(
-        self, request: "Outgoing", server_name: str | ServerName
+        self, request: Outgoing, server_name: str | ServerName
     ) -> aiohttp.ClientResponse:
         """Go through the targets, and once more through those of a fresh resolution."""
         attempts: list[Attempt] = []
@@ -200,13 +178,13 @@ class FederationClient:
         raise ConnectError(f"{server_name} can't be reached: {told}", attempts)
 
     async def _go_through(
-        self, resolution: Resolution, request: "Outgoing", attempts: list[Attempt]
+        self, resolution: Resolution, request: Outgoing, attempts: list[Attempt]
     ) -> aiohttp.ClientResponse | None:
         """Return the response of the first target that can be reached, None if none can."""
         forbidden: list[IPAddress] = []
         only_forbidden = True
         for target in self._in_order(resolution):
-            reaching = Reaching(
+            request_to = TargetRequest(
                 self._resolver,
                 self._session,
                 resolution,
@@ -218,7 +196,7 @@ class FederationClient:
             key = (target.host, target.port, resolution.tls_name)
             response = None
             try:
-                response = await reaching.response()
+                response = await request_to.response()
                 only_forbidden = False
             except AddressNotAllowedError as error:
                 forbidden += error.addresses
@@ -230,7 +208,7 @@ class FederationClient:
                 self._failed.delete(key)
                 return response
             self._try_last(key)
-            attempts += reaching.attempts
+            attempts += request_to.attempts
             if request.has_one_try:
                 break
         if only_forbidden:

@@ -1,28 +1,21 @@
-"""The way to one target of a resolution: its addresses raced, and why it could not be reached."""
+"""One request, and its way to one target of a resolution."""
 
 import asyncio
 import io
 from collections.abc import Mapping, Sequence
-from contextvars import ContextVar
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Any
 
 import aiohttp
 from attrs import evolve, frozen
 from multidict import CIMultiDict
-from yarl import URL
 
-from matrix_resolve.core.names import IPAddress, parse_ip_literal
+from matrix_resolve.core.names import IPAddress
 from matrix_resolve.core.resolution import Resolution, Target
 from matrix_resolve.errors import AddressLookupError, AddressNotAllowedError
 from matrix_resolve.resolver import Resolver
-from matrix_resolve.transport.pinning import Addresses, SocketAddress, pin
-
-# Of an error message, which may quote what a stranger sent.
-_MAX_REASON: Final = 200
-
-# The IP addresses that the request of this task has dialled so far.
-dialled: ContextVar[list[str]] = ContextVar("dialled")
+from matrix_resolve.transport.dialling import Dialling
+from matrix_resolve.transport.pinning import SocketAddress
 
 
 @frozen(kw_only=True)
@@ -86,8 +79,8 @@ class Outgoing:
         return isinstance(data, io.IOBase) and not isinstance(data, io.BytesIO | io.StringIO)
 
 
-class Reaching:
-    """The way to one target: its addresses, and why they could not be connected to."""
+class TargetRequest:
+    """A request on its way to one target of a resolution."""
 
     def __init__(
         self,
@@ -95,116 +88,63 @@ class Reaching:
         session: aiohttp.ClientSession,
         resolution: Resolution,
         target: Target,
-        request: Outgoing,
+        outgoing: Outgoing,
         *,
         connect_timeout: float,
         connect_to: Mapping[SocketAddress, SocketAddress],
     ) -> None:
         self._resolver = resolver
-        self._session = session
-        self._request = request
-        self._connect_timeout = min(connect_timeout, request.connect_timeout or connect_timeout)
+        self._outgoing = outgoing
         self._target = target
         self._to_one = evolve(resolution, targets=(target,))
-        self._until = asyncio.get_running_loop().time() + self._connect_timeout
-        self._literal = parse_ip_literal(target.host)
-        self._mapped = connect_to.get((target.host.lower(), target.port))
-        # aiohttp dials a literal as it stands in the URL, without asking its resolver.
-        at = self._mapped if self._literal is not None and self._mapped is not None else None
-        authority = str(target) if at is None else str(Target(host=at[0], port=at[1]))
-        # In lower case, so that spellings of a name share connections.
-        self._url = URL(f"https://{authority.lower()}{request.path}", encoded=True)
-        self._found: Sequence[SocketAddress] = ()
-        self._why: dict[str | None, str] = {}  # address -> why it could not be connected to
-        self._known: set[str] = set()  # those of them for which that is certain
+        self._dialling = Dialling(
+            session,
+            target.host,
+            target.port,
+            self._addresses,
+            connect_timeout=min(connect_timeout, outgoing.connect_timeout or connect_timeout),
+            connect_to=connect_to,
+        )
+        self._failures: dict[str | None, str] = {}
 
     async def response(self) -> aiohttp.ClientResponse | None:
         """Return the response, None if the target can't be connected to.
 
         Raises `AddressNotAllowedError`, and what happens on a connection.
         """
+        outgoing = self._outgoing
+        headers = outgoing.headers.copy()
+        headers["Host"] = self._to_one.host_header
         try:
-            if self._literal is not None:
-                await self._look_up()
-            response = await self._connected(self._look_up)
+            return await self._dialling.request(
+                outgoing.method,
+                outgoing.path,
+                headers=headers,
+                server_hostname=self._to_one.tls_name.lower(),
+                limits=outgoing.timeout,
+                can_repeat=not outgoing.has_one_try,
+                **outgoing.kwargs,
+            )
         except AddressLookupError as error:
-            self._why[None] = error.reason
+            self._failures[None] = error.reason
             return None
         except AddressNotAllowedError as error:
-            self._why |= dict.fromkeys(map(str, error.addresses), "the address policy forbids it")
+            forbidden = "the address policy forbids it"
+            self._failures |= {str(address): forbidden for address in error.addresses}
             raise
-        # When TLS fails at one address, aiohttp goes on without the first of each family, not
-        # without that one, and in the end it tells of the last race only. So each address that
-        # is not known to have failed is dialled by itself.
-        left = [found for found in self._found if found[0] not in self._known]
-        for place, found in enumerate(left):
-            if response is None:
-                response = await self._connected(_just(found), 1 / (len(left) - place))
-        return response
 
     @property
     def attempts(self) -> list[Attempt]:
         """Each address that could not be connected to, or None for the whole target, and why."""
+        failures = self._failures | self._dialling.failures
         return [
             Attempt(
                 target=self._target, address=None if at is None else ip_address(at), reason=reason
             )
-            for at, reason in self._why.items()
+            for at, reason in failures.items()
         ]
 
-    async def _look_up(self) -> Sequence[SocketAddress]:
+    async def _addresses(self) -> Sequence[SocketAddress]:
         """Return the addresses to dial: looked up, allowed, in order."""
         endpoints = await self._resolver.endpoints(self._to_one)
-        found = [(str(endpoint.address), endpoint.port) for endpoint in endpoints]
-        self._found = found if self._mapped is None else [self._mapped]
-        return self._found
-
-    async def _connected(
-        self, addresses: Addresses, share: float = 1.0
-    ) -> aiohttp.ClientResponse | None:
-        """Return the response if there is a connection, or if any of `addresses` takes one.
-
-        For that there is a `share` of the time that the target has left.
-        """
-        left = self._until - asyncio.get_running_loop().time()
-        if left <= 0 or (self._why and self._request.has_one_try):
-            return None
-        request, resolution = self._request, self._to_one
-        headers = request.headers.copy()
-        headers["Host"] = resolution.host_header
-        dialled.set([])
-        pin(addresses, self._target.host)
-        try:
-            return await self._session.request(
-                request.method,
-                self._url,
-                headers=headers,
-                allow_redirects=False,
-                server_hostname=resolution.tls_name.lower(),
-                timeout=request.timeout(left * share),
-                **request.kwargs,
-            )
-        except aiohttp.ConnectionTimeoutError:
-            reason = f"no connection within {self._connect_timeout:g} s"
-            concerned = dialled.get()
-        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
-            reason, text = _in_words(error), str(error)
-            concerned = [at for at in dialled.get() if repr(at) in text]
-        begun = set(dialled.get())
-        self._why |= dict.fromkeys(dialled.get() or (None,), reason)
-        self._known.update(concerned if len(begun) > 1 else begun)
-        return None
-
-
-def _just(address: SocketAddress) -> Addresses:
-    async def just() -> Sequence[SocketAddress]:
-        return [address]
-
-    return just
-
-
-def _in_words(error: Exception) -> str:
-    """Return a reason for a person: the cause that aiohttp wraps, on one line."""
-    cause = error.__cause__ or error
-    told = " ".join(str(cause).split()) or type(cause).__name__
-    return ascii(told[:_MAX_REASON])[1:-1]
+        return [(str(endpoint.address), endpoint.port) for endpoint in endpoints]

@@ -9,18 +9,18 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 SocketAddress = tuple[str, int]
 
-Addresses = Callable[[], Awaitable[Sequence[SocketAddress]]]
+Find = Callable[[], Awaitable[Sequence[SocketAddress]]]
 """Gives the (IP address, port) pairs to dial, in order."""
 
-_to_dial: ContextVar[tuple[Addresses, str | None]] = ContextVar("to_dial")
+_pinned: ContextVar[tuple[Find, str]] = ContextVar("pinned")
 
 
-def pin(addresses: Addresses, host: str | None = None) -> None:
-    """Have the requests of this task dial these; they are asked for when there is need.
+def pin(find: Find, host: str) -> None:
+    """Have the requests of this task dial what `find` gives in place of the addresses of `host`.
 
-    Where a proxy may be dialled, `host` tells it from the host that these are the addresses of.
+    It is asked when there is need. Any other host is a proxy, which is looked up as usual.
     """
-    _to_dial.set((addresses, host))
+    _pinned.set((find, host))
 
 
 class PinnedResolver(AbstractResolver):
@@ -33,8 +33,8 @@ class PinnedResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """Return what is to be dialled; the family is the address's."""
-        addresses, pinned = _to_dial.get()
-        if pinned is not None and host.lower() != pinned.lower():
+        find, pinned = _pinned.get()
+        if host.lower() != pinned.lower():
             return await ThreadedResolver().resolve(host, port, family)
         return [
             ResolveResult(
@@ -45,7 +45,7 @@ class PinnedResolver(AbstractResolver):
                 proto=0,
                 flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
             )
-            for address, to_port in await addresses()
+            for address, to_port in await find()
         ]
 
     async def close(self) -> None:

@@ -330,7 +330,7 @@ async def test_memory_is_bounded(loopback_federation: LoopbackFederation, behavi
 FAILURES = [
     # what the host does, what is told
     pytest.param({"well_known": Refused()}, "Connect call failed", id="connection refused"),
-    pytest.param({"well_known": Silent()}, "no connection to .* within 0.5 s", id="no TLS at all"),
+    pytest.param({"well_known": Silent()}, "no connection within 0.5 s", id="no TLS at all"),
     pytest.param({"well_known": Slow(math.inf)}, "no response within 1 s", id="no answer"),
     pytest.param({"well_known": Dripping()}, "no response within 1 s", id="dripping body"),
     pytest.param({"well_known": CutShort()}, "not completed", id="body cut short"),

@@ -1,0 +1,17 @@
+"""Errors in words: what strangers send is part of them."""
+
+from typing import Final
+
+import aiohttp
+
+# Characters: a reason is kept in caches and written to logs.
+_MOST: Final = 200
+
+
+def in_words(error: Exception) -> str:
+    """Return a reason for a person: the cause that aiohttp wraps, short, on one line of ASCII."""
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    told = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+    line = " ".join(told.split()) or type(error).__name__
+    return ascii(line[:_MOST])[1:-1]
