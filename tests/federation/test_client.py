@@ -12,8 +12,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from houses import with_ipv6
 from multidict import CIMultiDict, CIMultiDictProxy
-from test_connecting import with_ipv6
 from worlds import FED, HANGS, client_of
 
 from matrix_resolve import (

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
-from test_connecting import CERTIFICATES, GOOD, NAME, House, on_linux
+from houses import CERTIFICATES, GOOD, NAME, House, on_linux
 from worlds import DAY, World
 
 from matrix_resolve import (

@@ -1,0 +1,210 @@
+"""The way to one host, which the fetcher and the federation client share."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from itertools import permutations
+from typing import Any
+
+import aiohttp
+import pytest
+from houses import BAD, CERTIFICATES, GOOD, IPV4, NAME, WRONG, House, on_linux, with_ipv6
+from worlds import HANGS
+
+from matrix_resolve import AddressLookupError, AddressPolicy, AiohttpWellKnownFetcher
+from matrix_resolve.errors import WellKnownFetchError
+from matrix_resolve.testing import FakeAddresses, LoopbackFederation, Redirect, Refused
+from matrix_resolve.transport.dialling import Dialling
+from matrix_resolve.transport.session import open_session
+from matrix_resolve.transport.sockets import Sockets, recording
+
+DOCUMENT = {"m.server": "matrix.example.org:443"}
+
+
+@asynccontextmanager
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    """A session that trusts the houses' authority."""
+    async with open_session(Sockets(), ssl_context=CERTIFICATES.client_context()) as opened:
+        yield opened
+
+
+def dialling(opened: aiohttp.ClientSession, house: House, addresses: Sequence[str]) -> Dialling:
+    """The way to a house by these addresses."""
+
+    async def found() -> list[tuple[str, int]]:
+        return [(address, house.port) for address in addresses]
+
+    return Dialling(opened, NAME, house.port, found, connect_timeout=HANGS, connect_to={})
+
+
+async def dial(doors: Mapping[str, Any]) -> tuple[int | None, House, Dialling]:
+    """Send a request to a house: the status, where it was entered, and what failed."""
+    house = House(doors)
+    try:
+        async with asyncio.timeout(HANGS), session() as opened:
+            way = dialling(opened, house, list(doors))
+            response = await way.request(
+                "GET",
+                "/",
+                server_hostname=NAME,
+                limits=lambda connect: aiohttp.ClientTimeout(total=None, connect=connect),
+            )
+            status = None if response is None else response.status
+            if response is not None:
+                response.release()
+            return status, house, way
+    finally:
+        await house.aclose()
+
+
+@on_linux
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("bad", BAD)
+async def test_one_good_address_is_enough(bad: str, place: int) -> None:
+    """First, in the middle or last: the good one is found, whatever is wrong with the others."""
+    doors: dict[str, Any] = dict.fromkeys(IPV4[:3], BAD[bad])
+    doors[IPV4[place]] = GOOD
+    status, house, _ = await dial(doors)
+    assert status == 200
+    assert house.requests == [IPV4[place]]
+
+
+@on_linux
+@with_ipv6
+@pytest.mark.parametrize("order", list(permutations(["::1", "127.0.0.2", "127.0.0.3"])))
+async def test_one_good_address_of_either_family(order: Sequence[str]) -> None:
+    """After a TLS failure nothing is left out, in whatever order the families come."""
+    doors = {address: GOOD if address == "127.0.0.2" else WRONG for address in order}
+    status, house, _ = await dial(doors)
+    assert status == 200
+    assert house.requests == ["127.0.0.2"]
+
+
+@on_linux
+async def test_each_failure_is_told_of_its_own_address() -> None:
+    """With no good address each has its own reason."""
+    kinds = ["wrong certificate", "closes", "no TLS", "refuses"]
+    status, house, way = await dial({ip: BAD[k] for ip, k in zip(IPV4, kinds, strict=True)})
+    assert status is None
+    assert house.requests == []
+    certificate, closed, plain, refused = (way.failures[ip] for ip in IPV4)
+    assert "Hostname mismatch" in certificate
+    assert "Reset" in closed
+    assert "SSL" in plain
+    assert "Connect call failed ('127.0.0.5'" in refused
+
+
+async def test_addresses_that_cannot_be_found() -> None:
+    """What finding them raises comes out, of a literal and of a name alike."""
+
+    async def found() -> list[tuple[str, int]]:
+        raise AddressLookupError("SERVFAIL")
+
+    async with session() as opened:
+        for host in (NAME, "127.0.0.1", "::1"):
+            way = Dialling(opened, host, 8448, found, connect_timeout=HANGS, connect_to={})
+            with pytest.raises(AddressLookupError):
+                await way.request("GET", "/", limits=lambda _: aiohttp.ClientTimeout())
+            assert way.failures == {}
+
+
+async def test_no_addresses_left_without_repeating() -> None:
+    """What can't be sent twice is attempted once, though other addresses are left."""
+    house = House({"127.0.0.1": Refused()})
+    try:
+        async with session() as opened:
+            way = dialling(opened, house, ["127.0.0.1"])
+            attempts = []
+
+            def limits(connect: float) -> aiohttp.ClientTimeout:
+                attempts.append(connect)
+                return aiohttp.ClientTimeout(connect=connect)
+
+            assert await way.request("GET", "/", limits=limits, can_repeat=False) is None
+            assert len(attempts) == 1
+            assert list(way.failures) == ["127.0.0.1"]
+    finally:
+        await house.aclose()
+
+
+async def test_record_of_what_is_dialled() -> None:
+    """Each task's record has what its own requests dial, and is closed with its context."""
+    sockets = Sockets()
+    info = (2, 1, 6, "", ("127.0.0.1", 443))
+
+    async def opens(times: int) -> list[str]:
+        with recording() as record:
+            for _ in range(times):
+                sockets(info).close()
+                await asyncio.sleep(0)
+        sockets(info).close()
+        return record
+
+    records = await asyncio.gather(opens(1), opens(3))
+    assert records == [["127.0.0.1"], ["127.0.0.1"] * 3]
+
+
+def test_open_sockets_are_counted() -> None:
+    """Those that were closed do not count, however they were closed."""
+    sockets = Sockets()
+    opened = [sockets((2, 1, 6, "", ("127.0.0.1", 443))) for _ in range(3)]
+    assert sockets.open_at_least(3)
+    assert not sockets.open_at_least(4)
+    opened[0].close()
+    assert not sockets.open_at_least(3)
+    assert sockets.open_at_least(2)
+    for sock in opened:
+        sock.close()
+    assert not sockets.open_at_least(1)
+
+
+# The fetcher dials the same way
+
+
+async def fetch_from(
+    federation: LoopbackFederation, doors: Mapping[str, Any]
+) -> tuple[int | str, list[str]]:
+    """Fetch the document of a name that redirects to a house; the status or why there is none."""
+    house = House(doors)
+    federation.add("first.example", well_known=Redirect(f"https://{NAME}:{house.port}/"))
+    addresses = FakeAddresses({"first.example": ["127.0.0.1"], NAME: list(doors)})
+    context = federation.client_ssl_context()
+    context.load_verify_locations(cadata=CERTIFICATES.ca_pem.decode())
+    try:
+        async with (
+            asyncio.timeout(HANGS),
+            AiohttpWellKnownFetcher(
+                addresses=addresses,
+                address_policy=AddressPolicy.allow_all(),
+                ssl_context=context,
+                connect_to={("first.example", 443): federation.connect_to["first.example", 443]},
+            ) as fetcher,
+        ):
+            return (await fetcher.fetch("first.example")).status, house.requests
+    except WellKnownFetchError as error:
+        return f"temporary: {error.temporary}, {error.reason}", house.requests
+    finally:
+        await house.aclose()
+
+
+@on_linux
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("bad", BAD)
+async def test_fetcher_goes_on_after_a_failure(
+    loopback_federation: LoopbackFederation, bad: str, place: int
+) -> None:
+    """A document is found at the one address that is good."""
+    doors: dict[str, Any] = dict.fromkeys(IPV4[:3], BAD[bad])
+    doors[IPV4[place]] = GOOD
+    assert await fetch_from(loopback_federation, doors) == (200, [IPV4[place]])
+
+
+@on_linux
+async def test_fetcher_tells_every_reason(loopback_federation: LoopbackFederation) -> None:
+    """With no good address the reasons are told together, each once."""
+    doors = {IPV4[0]: WRONG, IPV4[1]: WRONG, IPV4[2]: BAD["no TLS"]}
+    reason, requests = await fetch_from(loopback_federation, doors)
+    assert requests == []
+    assert str(reason).startswith(f"temporary: True, {NAME}: ")
+    assert str(reason).count("Hostname mismatch") == 1
+    assert "; " in str(reason)
