@@ -20,7 +20,7 @@ from matrix_resolve.transport.dialling import Dialling
 from matrix_resolve.transport.pinning import SocketAddress
 from matrix_resolve.transport.session import open_session
 from matrix_resolve.transport.sockets import Sockets
-from matrix_resolve.transport.words import in_words
+from matrix_resolve.transport.words import in_words, together
 
 _HTTPS_PORT: Final = 443
 # Enough for what real servers send, and a bound on what a hostile one can.
@@ -176,8 +176,7 @@ class AiohttpWellKnownFetcher(Closeable):
                 limits=lambda connect: aiohttp.ClientTimeout(total=None, connect=connect),
             )
             if response is None:
-                reasons = "; ".join(dict.fromkeys(dialling.failures.values()))
-                raise WellKnownFetchError(f"{host}: {reasons}")
+                raise WellKnownFetchError(f"{host}: {together(dialling.failures.values())}")
             async with response:
                 heard_from_peer()
                 hop = next_hop(url, response.status, response.headers.get("Location"))

@@ -1,5 +1,6 @@
 """Errors in words: what strangers send is part of them."""
 
+from collections.abc import Iterable
 from typing import Final
 
 import aiohttp
@@ -15,3 +16,8 @@ def in_words(error: Exception) -> str:
     told = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
     line = " ".join(told.split()) or type(error).__name__
     return ascii(line[:_MOST])[1:-1]
+
+
+def together(reasons: Iterable[str]) -> str:
+    """Return what `in_words` told of several errors as one reason, no longer than each of them."""
+    return "; ".join(dict.fromkeys(reasons))[:_MOST]

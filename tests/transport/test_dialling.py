@@ -16,7 +16,7 @@ from matrix_resolve.errors import WellKnownFetchError
 from matrix_resolve.testing import FakeAddresses, LoopbackFederation, Redirect, Refused
 from matrix_resolve.transport.dialling import Dialling
 from matrix_resolve.transport.session import open_session
-from matrix_resolve.transport.sockets import Sockets, recording
+from matrix_resolve.transport.sockets import Sockets
 
 DOCUMENT = {"m.server": "matrix.example.org:443"}
 
@@ -37,22 +37,23 @@ def dialling(opened: aiohttp.ClientSession, house: House, addresses: Sequence[st
     return Dialling(opened, NAME, house.port, found, connect_timeout=HANGS, connect_to={})
 
 
-async def dial(doors: Mapping[str, Any]) -> tuple[int | None, House, Dialling]:
-    """Send a request to a house: the status, where it was entered, and what failed."""
+async def dial(doors: Mapping[str, Any]) -> tuple[int | None, House, Dialling, int]:
+    """Send a request to a house: the status, where it was entered, what failed, and how often."""
     house = House(doors)
+    goes = []
+
+    def limits(connect: float) -> aiohttp.ClientTimeout:
+        goes.append(connect)
+        return aiohttp.ClientTimeout(total=None, connect=connect)
+
     try:
         async with asyncio.timeout(HANGS), session() as opened:
             way = dialling(opened, house, list(doors))
-            response = await way.request(
-                "GET",
-                "/",
-                server_hostname=NAME,
-                limits=lambda connect: aiohttp.ClientTimeout(total=None, connect=connect),
-            )
+            response = await way.request("GET", "/", server_hostname=NAME, limits=limits)
             status = None if response is None else response.status
             if response is not None:
                 response.release()
-            return status, house, way
+            return status, house, way, len(goes)
     finally:
         await house.aclose()
 
@@ -64,7 +65,7 @@ async def test_one_good_address_is_enough(bad: str, place: int) -> None:
     """First, in the middle or last: the good one is found, whatever is wrong with the others."""
     doors: dict[str, Any] = dict.fromkeys(IPV4[:3], BAD[bad])
     doors[IPV4[place]] = GOOD
-    status, house, _ = await dial(doors)
+    status, house, *_ = await dial(doors)
     assert status == 200
     assert house.requests == [IPV4[place]]
 
@@ -75,7 +76,7 @@ async def test_one_good_address_is_enough(bad: str, place: int) -> None:
 async def test_one_good_address_of_either_family(order: Sequence[str]) -> None:
     """After a TLS failure nothing is left out, in whatever order the families come."""
     doors = {address: GOOD if address == "127.0.0.2" else WRONG for address in order}
-    status, house, _ = await dial(doors)
+    status, house, *_ = await dial(doors)
     assert status == 200
     assert house.requests == ["127.0.0.2"]
 
@@ -84,7 +85,7 @@ async def test_one_good_address_of_either_family(order: Sequence[str]) -> None:
 async def test_each_failure_is_told_of_its_own_address() -> None:
     """With no good address each has its own reason."""
     kinds = ["wrong certificate", "closes", "no TLS", "refuses"]
-    status, house, way = await dial({ip: BAD[k] for ip, k in zip(IPV4, kinds, strict=True)})
+    status, house, way, _ = await dial({ip: BAD[k] for ip, k in zip(IPV4, kinds, strict=True)})
     assert status is None
     assert house.requests == []
     certificate, closed, plain, refused = (way.failures[ip] for ip in IPV4)
@@ -92,6 +93,29 @@ async def test_each_failure_is_told_of_its_own_address() -> None:
     assert "Reset" in closed
     assert "SSL" in plain
     assert "Connect call failed ('127.0.0.5'" in refused
+
+
+GOES = [
+    pytest.param(["refuses"] * 4, 1, id="all refuse"),
+    pytest.param(["wrong certificate"], 1, id="there is only one"),
+    pytest.param(["wrong certificate", "refuses", "refuses"], 2, id="one may still do"),
+    pytest.param(["refuses", "closes", "refuses", "no TLS"], 3, id="two may still do"),
+]
+
+
+@on_linux
+@pytest.mark.parametrize(("kinds", "count"), GOES)
+async def test_what_is_known_to_fail_is_left_alone(kinds: Sequence[str], count: int) -> None:
+    """After the race only those addresses are dialled by themselves that may still do."""
+    doors = {ip: BAD[kind] for ip, kind in zip(IPV4, kinds, strict=False)}
+    status, house, way, goes = await dial(doors)
+    assert status is None
+    assert list(way.failures) == list(doors)
+    for ip, kind in zip(IPV4, kinds, strict=False):
+        assert (f"Connect call failed ('{ip}', {house.port})" in way.failures[ip]) == (
+            kind == "refuses"
+        )
+    assert goes == count
 
 
 async def test_addresses_that_cannot_be_found() -> None:
@@ -125,37 +149,6 @@ async def test_no_addresses_left_without_repeating() -> None:
             assert list(way.failures) == ["127.0.0.1"]
     finally:
         await house.aclose()
-
-
-async def test_record_of_what_is_dialled() -> None:
-    """Each task's record has what its own requests dial, and is closed with its context."""
-    sockets = Sockets()
-    info = (2, 1, 6, "", ("127.0.0.1", 443))
-
-    async def opens(times: int) -> list[str]:
-        with recording() as record:
-            for _ in range(times):
-                sockets(info).close()
-                await asyncio.sleep(0)
-        sockets(info).close()
-        return record
-
-    records = await asyncio.gather(opens(1), opens(3))
-    assert records == [["127.0.0.1"], ["127.0.0.1"] * 3]
-
-
-def test_open_sockets_are_counted() -> None:
-    """Those that were closed do not count, however they were closed."""
-    sockets = Sockets()
-    opened = [sockets((2, 1, 6, "", ("127.0.0.1", 443))) for _ in range(3)]
-    assert sockets.open_at_least(3)
-    assert not sockets.open_at_least(4)
-    opened[0].close()
-    assert not sockets.open_at_least(3)
-    assert sockets.open_at_least(2)
-    for sock in opened:
-        sock.close()
-    assert not sockets.open_at_least(1)
 
 
 # The fetcher dials the same way

@@ -7,7 +7,7 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from matrix_resolve.transport.words import in_words
+from matrix_resolve.transport.words import in_words, together
 
 KEY = aiohttp.client_reqrep.ConnectionKey("a.test", 443, True, True, None, None, None)
 INFO = aiohttp.RequestInfo(URL("https://a.test/"), "GET", CIMultiDictProxy(CIMultiDict()))
@@ -55,3 +55,12 @@ def test_in_words(error: Exception, told: str) -> None:
 def test_connector_error_without_a_cause() -> None:
     """An error that aiohttp makes up itself tells its own text."""
     assert "a.test" in in_words(not_connected(None))
+
+
+def test_together() -> None:
+    """Several reasons are told each once, in their order, and are as short as one."""
+    assert together([]) == ""
+    assert together(["b", "a", "b"]) == "b; a"
+    assert together(str(number) * 50 for number in range(10)) == "; ".join(
+        [str(number) * 50 for number in range(3)] + ["3" * 44]
+    )
