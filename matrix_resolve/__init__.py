@@ -28,11 +28,12 @@ from matrix_resolve.errors import (
     SrvLookupError,
     WellKnownFetchError,
 )
-from matrix_resolve.hooks.events import (
+from matrix_resolve.hooks import (
     CacheFailed,
     CacheHit,
     DegradedServed,
     LegacySrvUsed,
+    LoggingHook,
     QuestionAborted,
     QuestionAnswered,
     QuestionAsked,
@@ -42,7 +43,6 @@ from matrix_resolve.hooks.events import (
     StaleServed,
     TaskFailed,
 )
-from matrix_resolve.hooks.logging import LoggingHook
 from matrix_resolve.interfaces import (
     AddressLookup,
     AnswerCache,
@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     from matrix_resolve.backends.dns_dnspython import DnspythonLookup
     from matrix_resolve.backends.well_known_aiohttp import AiohttpWellKnownFetcher
     from matrix_resolve.federation import Attempt, FederationClient, open_federation_client
-    from matrix_resolve.hooks.prometheus import PrometheusHook
+    from matrix_resolve.hooks import PrometheusHook
 
     __version__: str
 
@@ -83,7 +83,7 @@ _LAZY = {
     "DnspythonLookup": "matrix_resolve.backends.dns_dnspython",
     "FederationClient": "matrix_resolve.federation",
     "MemoryCache": "matrix_resolve.backends.cache_cachetools",
-    "PrometheusHook": "matrix_resolve.hooks.prometheus",
+    "PrometheusHook": "matrix_resolve.hooks",
     "RedisCache": "matrix_resolve.backends.cache_redis",
     "TieredCache": "matrix_resolve.backends.cache_tiered",
     "open_federation_client": "matrix_resolve.federation",

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from matrix_resolve.core.addresses import AddressPolicy
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.resolution import Resolution
-from matrix_resolve.hooks.events import ResolverHook
+from matrix_resolve.hooks import ResolverHook
 from matrix_resolve.interfaces import (
     AddressLookup,
     AnswerCache,

@@ -3,13 +3,16 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from importlib.metadata import version
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import matrix_resolve
+from matrix_resolve import hooks
 
 PACKAGE = Path(matrix_resolve.__file__).parent
 
@@ -40,6 +43,7 @@ def _layer(module: str) -> int:
     return next(place for place, names in enumerate(LAYERS) if module in names)
 
 
+@cache
 def _modules() -> list[tuple[str, Path]]:
     return [
         (".".join(path.relative_to(PACKAGE).with_suffix("").parts), path)
@@ -53,14 +57,29 @@ def _imported(path: Path, *, everywhere: bool = True) -> set[str]:
     nodes = ast.walk(tree) if everywhere else tree.body
     found = set()
     for node in nodes:
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("matrix_resolve"):
-            found.add((node.module or "").removeprefix("matrix_resolve").removeprefix(".") or FACE)
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "modules are imported by their whole names"
+            origin, *rest = (node.module or "").split(".")
+            if origin == PACKAGE.name:
+                found |= {_module(*rest, alias.name) for alias in node.names}
         elif isinstance(node, ast.Import):
-            assert not any(alias.name.startswith("matrix_resolve") for alias in node.names)
+            assert not any(alias.name.startswith(PACKAGE.name) for alias in node.names)
     return found
 
 
-@pytest.mark.parametrize(("module", "path"), _modules(), ids=lambda value: str(value)[-40:])
+def _module(*parts: str) -> str:
+    """Return the module that is imported with a name: the name is a module's, or stands in one."""
+    name = ".".join(parts)
+    is_module = any(module in (name, f"{name}.{FACE}") for module, _ in _modules())
+    return name if is_module else ".".join(parts[:-1]) or FACE
+
+
+EACH_MODULE = pytest.mark.parametrize(
+    ("module", "path"), _modules(), ids=[module for module, _ in _modules()]
+)
+
+
+@EACH_MODULE
 def test_imports_go_one_way(module: str, path: Path) -> None:
     """Nothing imports what stands above it."""
     top = module.partition(".")[0]
@@ -111,7 +130,7 @@ def test_the_listing_is_short() -> None:
     assert len(LAYERS) <= 9
 
 
-@pytest.mark.parametrize(("module", "path"), _modules(), ids=lambda value: str(value)[-40:])
+@EACH_MODULE
 def test_modules_are_short(module: str, path: Path) -> None:
     """No module has over 300 lines, no function over 60."""
     text = path.read_text()
@@ -174,8 +193,11 @@ def _loaded_by(code: str) -> set[str]:
     return set(run.stdout.split())
 
 
+LIGHT = ("hooks", "interfaces", "testing.fakes", "testing.steps")
+
+
 @pytest.mark.parametrize(
-    "module", ["matrix_resolve", "matrix_resolve.testing.fakes", "matrix_resolve.interfaces"]
+    "module", ["matrix_resolve", *(f"matrix_resolve.{name}" for name in LIGHT)]
 )
 def test_importing_loads_no_backend(module: str) -> None:
     """Importing the package loads none of the libraries that only backends need."""
@@ -193,3 +215,14 @@ def test_every_public_name_can_be_had() -> None:
     assert matrix_resolve.__version__ == version("matrix-resolve")
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         matrix_resolve.nonsense  # noqa: B018
+
+
+def test_hooks_are_handed_out_in_their_room_too() -> None:
+    """`matrix_resolve.hooks` has what the package hands out of it, lazy names too."""
+    events = {each.__name__ for each in get_args(hooks.ResolverEvent)}
+    rest = {"ResolverEvent", "ResolverHook", "LoggingHook", "PrometheusHook"}
+    assert {*hooks.__all__} == {*dir(hooks)} == events | rest
+    for name in hooks.__all__:
+        assert getattr(hooks, name) is getattr(matrix_resolve, name)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        hooks.nonsense  # noqa: B018

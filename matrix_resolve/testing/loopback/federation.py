@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matrix_resolve.backends.well_known_aiohttp import AiohttpWellKnownFetcher
     from matrix_resolve.core.addresses import AddressPolicy
     from matrix_resolve.federation import FederationClient
-    from matrix_resolve.hooks.events import ResolverHook
+    from matrix_resolve.hooks import ResolverHook
     from matrix_resolve.policy import Policy
     from matrix_resolve.resolver import Resolver
 
