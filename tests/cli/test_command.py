@@ -320,22 +320,10 @@ def declaring(**declared: Any) -> dict[str, Any]:
         ({"name": "a.test", "step": None, "answers": False}, "a.test 6 a.test:8448"),
         ({"name": "a.test", "step": "6", "answers": False}, "a.test, a.test"),
         (declaring(certificate=Certificate.EXPIRED), "certificate has expired"),
-        (
-            declaring(addresses=[]),
-            "no addresses exist",
-        ),
-        (
-            declaring(ports=()),
-            "a.test can't be reached",
-        ),
-        (
-            declaring(srv=[(".", 0)]),
-            "the only SRV record",
-        ),
-        (
-            declaring(serves=b"<html>"),
-            "unexpected mimetype",
-        ),
+        (declaring(addresses=[]), "no addresses exist"),
+        (declaring(ports=()), "a.test can't be reached"),
+        (declaring(srv=[(".", 0)]), "the only SRV record"),
+        (declaring(serves=b"<html>"), "unexpected mimetype"),
     ],
 )
 async def test_demo_finds_what_is_wrong(
