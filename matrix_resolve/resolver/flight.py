@@ -86,7 +86,8 @@ class Flight:
         """Want it no longer; the last to leave gives the flight up."""
         self._wanted_by -= 1
         if self._task.done():
-            self._report_unheard()
+            if not self._wanted_by:  # else others may be about to hear how it ended
+                self._report_unheard()
         elif self.is_given_up and not self._closed:  # closing has cancelled it
             self._task.cancel()
 

@@ -278,6 +278,23 @@ async def test_a_bug_in_what_was_asked_ahead(
     assert failed == [TaskFailed(question=AskSrv(FED + "a.example"), error=error)]
 
 
+async def test_a_bug_that_reaches_who_stays(resolver: Resolver, well_known: FakeWellKnown) -> None:
+    """A bug of the moment when one of two is cancelled reaches the other, and is not told too."""
+    contexts: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: contexts.append(context))
+    error = ZeroDivisionError("bug")
+
+    async def failing(_: str) -> None:
+        leaving.cancel()
+        raise error
+
+    well_known.answers["a.example"] = failing
+    leaving, staying = (asyncio.create_task(resolver.resolve("a.example")) for _ in range(2))
+    results = await asyncio.gather(leaving, staying, return_exceptions=True)
+    assert [type(result) for result in results] == [asyncio.CancelledError, ZeroDivisionError]
+    assert contexts == []
+
+
 async def test_addresses_of_the_web_server_unknown(
     resolver: Resolver, well_known: FakeWellKnown
 ) -> None:
