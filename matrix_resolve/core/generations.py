@@ -35,6 +35,11 @@ class Generations(Generic[_K, _V]):
                 self.put(key, value)
         return value
 
+    def look(self, key: _K) -> _V | None:
+        """Return the value of `key`, None if there is none; it does not count as used."""
+        value = self.young.get(key)
+        return self._old.get(key) if value is None else value
+
     def put(self, key: _K, value: _V) -> None:
         """Keep `value` under `key`."""
         self.delete(key)

@@ -9,9 +9,9 @@ from attrs import define, evolve
 
 from matrix_resolve.core.generations import Generations
 from matrix_resolve.core.invalidations import Invalidations
-from matrix_resolve.core.names import ServerName
+from matrix_resolve.core.names import ServerName, parse_ip_literal
 from matrix_resolve.core.procedure import Decision
-from matrix_resolve.core.questions import Question, SrvFailed
+from matrix_resolve.core.questions import AskAddresses, Question, SrvFailed
 from matrix_resolve.core.resolution import Resolution, Target
 from matrix_resolve.core.srv import in_order
 from matrix_resolve.core.story import TrailEntry
@@ -119,9 +119,16 @@ class ResolvedNames:
             self._kept.put(str(name), resolved)
 
     def questions(self, name: ServerName) -> Iterator[Question]:
-        """Yield the questions that a name rests on if it is kept, be it outdated or not."""
-        resolved = self._kept.get(str(name))
-        return iter(()) if resolved is None else resolved.questions()
+        """Yield the questions that a name rests on if it is kept, be it outdated or not.
+
+        Those for the addresses of its targets are among them.
+        """
+        resolved = self._kept.look(str(name))  # what is outdated must not become hot
+        if resolved is not None:
+            yield from resolved.questions()
+            for target in resolved.candidates:
+                if parse_ip_literal(target.host) is None:
+                    yield AskAddresses(target.host)
 
     def clear(self) -> None:
         """Delete all names."""

@@ -101,9 +101,11 @@ class Store:
         if isinstance(question, AskAddresses):
             self._addresses.put(question, entry)
             return
-        await self._tried(question, self._cache.put(question, entry))
-        if self._invalidations.since(since, question):  # while it was on its way there
-            await self._delete(question)
+        try:
+            await self._tried(question, self._cache.put(question, entry))
+        finally:  # be it cancelled: it may be there all the same
+            if self._invalidations.since(since, question):  # while it was on its way there
+                await self.delete([question])
 
     async def delete(self, questions: Collection[Question]) -> None:
         """Delete what is remembered about `questions`, and invalidate what is on its way here."""

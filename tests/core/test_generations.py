@@ -24,6 +24,16 @@ def test_what_is_used_stays() -> None:
         assert kept.get("used") == 1
 
 
+def test_what_is_looked_at_is_not_used() -> None:
+    """Looking finds a value in either generation, and leaves it there."""
+    kept = Generations[str, int](10)
+    kept.put("old", 1)
+    kept.cool()
+    kept.put("young", 2)
+    assert [kept.look(key) for key in ("old", "young", "neither")] == [1, 2, None]
+    assert kept.young == {"young": 2}
+
+
 def test_heavy_values_take_up_more() -> None:
     """Values that weigh 5 leave room for a fifth as many."""
     kept = Generations[int, int](100, lambda value: value)

@@ -299,6 +299,33 @@ class SlowToPut(MemoryCache):
         await super().put(question, entry)
 
 
+class SlowToTell(SlowToPut):
+    """A cache whose writes take until they are let through, and then until that may be told."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.may_tell = asyncio.Event()
+
+    async def put(self, question: Question, entry: CacheEntry, /) -> None:
+        """Wait, keep, wait."""
+        await super().put(question, entry)
+        await self.may_tell.wait()
+
+
+class SlowToGet(MemoryCache):
+    """A cache whose reads take until they are let through."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(clock=world.clock)
+        self.may_get = asyncio.Event()
+        self.may_get.set()
+
+    async def get(self, question: Question, /) -> CacheEntry | None:
+        """Wait, then look."""
+        await self.may_get.wait()
+        return await super().get(question)
+
+
 async def test_an_answer_on_its_way_into_the_cache(world: World) -> None:
     """What was being kept when it was invalidated is not there afterwards."""
     cache = SlowToPut(world)
@@ -339,6 +366,71 @@ async def test_invalidate_a_name_that_the_cache_has_forgotten(world: World) -> N
         await world.cache.delete(AskWellKnown(NAME))
         await resolver.invalidate(NAME)
         assert await world.cache.get(AskSrv(FED + "host.example")) is None
+
+
+async def test_invalidate_does_not_warm_what_is_outdated(world: World) -> None:
+    """A kept name that is outdated is not given while it is being invalidated, nor after."""
+    cache = SlowToGet(world)
+    async with world.resolver(cache=cache) as resolver:
+        resolution = await resolver.resolve(NAME)
+        await resolver.report_unreachable(resolution)
+        world.well_known.answers[NAME] = {"m.server": "moved.example:1"}
+        cache.may_get.clear()
+        invalidating = asyncio.create_task(resolver.invalidate(NAME))
+        await settled()
+        resolving = asyncio.create_task(resolver.resolve(NAME))
+        await settled()
+        assert not resolving.done()
+        invalidating.cancel()
+        cache.may_get.set()
+        assert (await resolving).host_header == "moved.example:1"
+
+
+async def test_invalidate_a_name_that_is_kept_but_has_moved(world: World) -> None:
+    """The addresses of where it leads as it is kept are invalidated too, whatever is known now."""
+    async with world.resolver() as resolver:
+        await resolver.endpoints(await resolver.resolve(NAME))
+        async with world.resolver() as other:
+            world.well_known.answers[NAME] = {"m.server": "moved.example:1"}
+            await other.invalidate(NAME)
+            await other.resolve(NAME)
+        await resolver.invalidate(NAME)
+        world.addresses.asked.clear()
+        await resolver.endpoints(await resolver.resolve("t.example:1"))
+        assert world.addresses.asked == ["t.example"]
+
+
+async def test_an_answer_that_is_given_up_on_its_way_into_the_cache(world: World) -> None:
+    """Who gives up does not bring back what was invalidated while it was being kept."""
+    cache = SlowToTell(world)
+    policy = Policy(srv_head_start=False)
+    async with world.resolver(cache=cache, policy=policy) as resolver:
+        waiting = asyncio.create_task(resolver.resolve(NAME))
+        await cache.putting.wait()
+        await resolver.invalidate(NAME)
+        cache.may_put.set()
+        await settled()
+        assert await cache.get(AskWellKnown(NAME)) is not None
+        waiting.cancel()
+        await settled()
+        assert await cache.get(AskWellKnown(NAME)) is None
+
+
+async def test_an_answer_that_came_into_the_cache_too_late(world: World) -> None:
+    """Who reads it before it is deleted once more does not keep the name."""
+    cache = SlowToTell(world)
+    policy = Policy(srv_head_start=False)
+    async with world.resolver(cache=cache, policy=policy) as resolver:
+        waiting = asyncio.create_task(resolver.resolve(NAME))
+        await cache.putting.wait()
+        await resolver.invalidate(NAME)
+        cache.may_put.set()
+        await settled()
+        await resolver.resolve(NAME)  # it is there, and we can't know better
+        world.well_known.answers[NAME] = {"m.server": "moved.example:1"}
+        cache.may_tell.set()
+        await waiting
+        assert (await resolver.resolve(NAME)).host_header == "moved.example:1"
 
 
 # Reporting
