@@ -43,7 +43,7 @@ class Dialling:
         self._connect_timeout = connect_timeout
         self._until = asyncio.get_running_loop().time() + connect_timeout
         self._found: Sequence[SocketAddress] = ()
-        self._failed = set[str]()  # the addresses that are known to have
+        self._failed = set[str]()  # the addresses whose own reason is known
         self.failures: dict[str | None, str] = {}
 
     async def request(
@@ -72,8 +72,8 @@ class Dialling:
             await self._look_up()
         response = await self._attempt(self._look_up, send)
         # When TLS fails at one address, aiohttp goes on without the first of each family, not
-        # without that one, and it does not tell which it was. So each address that is not known
-        # to have failed is now dialled by itself.
+        # without that one; and of several that failed it tells the last race only. So each that
+        # has not failed by itself is now dialled by itself.
         left = [found for found in self._found if found[0] not in self._failed]
         for place, found in enumerate(left):
             if response is None and can_repeat:
@@ -118,12 +118,10 @@ class Dialling:
                 reason = in_words(error)
             else:
                 return response
-        for address, refused in dialled.items():
-            self.failures[address] = refused or reason
-            if refused or len(dialled) == 1:
-                self._failed.add(address)
-        if not dialled:
-            self.failures[None] = reason
+        addresses = dict.fromkeys(dialled)
+        self.failures |= dict.fromkeys(addresses or [None], reason)
+        if len(addresses) == 1:
+            self._failed.update(addresses)
         return None
 
 
