@@ -107,7 +107,7 @@ GOES = [
 async def test_each_is_dialled_by_itself_once(kinds: Sequence[str], count: int) -> None:
     """After the race those are dialled by themselves that had company in it."""
     doors = {ip: BAD[kind] for ip, kind in zip(IPV4, kinds, strict=False)}
-    status, house, way, goes = await dial(doors)
+    status, _, way, goes = await dial(doors)
     assert status is None
     assert list(way.failures) == list(doors)
     assert goes == count
