@@ -225,6 +225,17 @@ def test_the_policy_table_is_complete() -> None:
     assert {attribute.name for attribute in attrs.fields(Policy)} <= listed
 
 
+def test_the_tree_is_that_of_the_code() -> None:
+    """The section on how it is built lists all that stands in the package, and no more."""
+    package, _, rest = block("text", "__main__.py").partition("\ntests/")
+    listed = set(re.findall(r"^  (\S+)", package, re.MULTILINE))
+    root = Path(matrix_resolve.__file__).parent
+    folders = {f"{path.parent.name}/" for path in root.glob("*/__init__.py")}
+    assert listed == folders | {path.name for path in root.glob("*.py")}
+    for folder in re.findall(r"(\w+)/", f"tests/{rest}"):
+        assert (root.parent / folder).is_dir() or (root.parent / "tests" / folder).is_dir()
+
+
 def test_what_is_linked_is_there() -> None:
     """Links into the repository lead to files that exist."""
     for link in re.findall(r"\]\((?!https?:)([^)]+)\)", README):

@@ -29,7 +29,7 @@ from matrix_resolve.testing import (
     Silent,
 )
 from matrix_resolve.testing.loopback.declarations import WELL_KNOWN
-from matrix_resolve.testing.steps import STEPS
+from matrix_resolve.testing.steps import STEPS, StepRow
 
 # The silent server keeps us waiting for this long (seconds); the demo need not wait for ten.
 _TIMEOUT = 3.0
@@ -45,7 +45,6 @@ _COLUMNS = {
     "server saw: Host, SNI": 0,
     "what it is": 120,
 }
-
 
 _ABOUT = {
     Step.IP_LITERAL: "an IP literal",
@@ -65,7 +64,8 @@ _ABOUT = {
 class _Case:
     """A server name, what is declared for it, and the step it must come to (None: not offered).
 
-    `answers` tells whether a request must come through.
+    `answers` tells whether a request must come through. A `row` of the table of steps says all
+    that must come out.
     """
 
     name: str
@@ -73,12 +73,19 @@ class _Case:
     step: str | None
     answers: bool = True
     hosts: Mapping[str, Mapping[str, Any]] = field(factory=dict)
+    row: StepRow | None = None
 
 
 def _step_case(step: Step) -> _Case:
     """Return the first row of the table of steps for `step`."""
     row = next(row for row in STEPS if row.step is step)
-    return _Case(name=str(row.server_name), about=_ABOUT[step], step=step.value, hosts=row.hosts)
+    return _Case(
+        name=str(row.server_name),
+        about=_ABOUT[step],
+        step=step.value,
+        hosts=row.hosts,
+        row=row,
+    )
 
 
 def _troubled(
@@ -179,6 +186,7 @@ def _as_expected(case: _Case, outcome: Outcome, seen: _Seen | None) -> bool:
     answered = not seen.error
     return (
         resolution.step.value == case.step
+        and (case.row is None or case.row.agrees_with(resolution))
         and answered == case.answers
         and (not answered or seen.agrees_with(resolution))
     )

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.replies import SrvRecord
-from matrix_resolve.core.resolution import Step
+from matrix_resolve.core.resolution import Resolution, Step
 
 # Where nothing may lead.
 _WRONG: Final = "wrong.test"
@@ -81,6 +81,17 @@ class StepRow:
     def label(self) -> str:
         """The row in a few words."""
         return f"{self.step.value} {self.server_name}"
+
+    def agrees_with(self, resolution: Resolution) -> bool:
+        """Return whether a resolution leads where the specification says."""
+        return (
+            self.step is resolution.step
+            and self.server_name == resolution.server_name
+            and self.delegated_to == resolution.delegated_to
+            and self.targets == tuple((each.host, each.port) for each in resolution.targets)
+            and self.host_header == resolution.host_header
+            and self.tls_name == resolution.tls_name
+        )
 
     @property
     def hosts(self) -> Mapping[str, Mapping[str, Any]]:

@@ -12,14 +12,16 @@ from typing import Any
 
 import pytest
 import trustme
+from attrs import evolve
 from rich.console import Console
 
-from matrix_resolve import MatrixResolveError, Policy
+from matrix_resolve import MatrixResolveError, Policy, ServerName, Step
 from matrix_resolve.cli import demo, main
 from matrix_resolve.cli.arguments import parse
 from matrix_resolve.cli.explain import story_tree
 from matrix_resolve.cli.names import Outcome, look_up
 from matrix_resolve.testing import Certificate, DnsFault, LoopbackFederation, Redirect
+from matrix_resolve.testing.steps import STEPS
 
 
 class Command:
@@ -339,6 +341,28 @@ async def test_demo_finds_what_is_wrong(
     assert [line for line in lines if line.startswith("ok good.test 6 ")]
     assert [line for line in lines if line.startswith("WRONG a.test") and told in line]
     assert "1 of 2 as the specification says" in lines
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"step": Step.SRV},
+        {"server_name": ServerName.parse("b.test")},
+        {"delegated_to": ServerName.parse("a.test")},
+        {"targets": (("a.test", 443),)},
+        {"host_header": "a.test:8448"},
+        {"tls_name": "b.test"},
+    ],
+)
+async def test_demo_holds_a_case_to_its_row(
+    other: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes out must be all that a row of the table of steps says."""
+    row = next(row for row in STEPS if str(row.server_name) == "a6.test")
+    for expected, status in ((row, 0), (evolve(row, **other), 1)):
+        case = demo._Case(name="a6.test", about="", step="6", hosts=row.hosts, row=expected)
+        monkeypatch.setattr(demo, "_CASES", (case,))
+        assert await demo.demo(Console(file=io.StringIO(), width=300)) == status
 
 
 @pytest.mark.parametrize(
