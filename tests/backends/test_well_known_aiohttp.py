@@ -152,6 +152,7 @@ async def test_system_trust_store_by_default(loopback_federation: LoopbackFedera
 LITERALS = [
     # what is redirected to, host and port that are dialled, `Host`
     pytest.param("https://192.0.2.7/", ("192.0.2.7", 443), "192.0.2.7", id="IPv4"),
+    pytest.param("https://192.0.2.7:443/", ("192.0.2.7", 443), "192.0.2.7", id="with port 443"),
     pytest.param("https://192.0.2.7:8448/", ("192.0.2.7", 8448), "192.0.2.7:8448", id="with port"),
     pytest.param("https://[2001:db8::7]/", ("2001:db8::7", 443), "[2001:db8::7]", id="IPv6"),
     pytest.param(

@@ -8,12 +8,12 @@ from typing import Any
 
 import aiohttp
 import pytest
-from houses import BAD, CERTIFICATES, GOOD, IPV4, NAME, WRONG, House, on_linux, with_ipv6
+from houses import BAD, CERTIFICATES, GOOD, IPV4, NAME, WRONG, Blackhole, House, on_linux, with_ipv6
 from worlds import HANGS
 
 from matrix_resolve import AddressLookupError, AddressPolicy, AiohttpWellKnownFetcher
 from matrix_resolve.errors import WellKnownFetchError
-from matrix_resolve.testing import FakeAddresses, LoopbackFederation, Redirect, Refused
+from matrix_resolve.testing import FakeAddresses, LoopbackFederation, Redirect
 from matrix_resolve.transport.dialling import Dialling
 from matrix_resolve.transport.session import open_session
 from matrix_resolve.transport.sockets import Sockets
@@ -28,17 +28,27 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield opened
 
 
-def dialling(opened: aiohttp.ClientSession, house: House, addresses: Sequence[str]) -> Dialling:
+def dialling(
+    opened: aiohttp.ClientSession,
+    house: House,
+    addresses: Sequence[str],
+    connect_timeout: float = HANGS,
+) -> Dialling:
     """The way to a house by these addresses."""
 
     async def found() -> list[tuple[str, int]]:
         return [(address, house.port) for address in addresses]
 
-    return Dialling(opened, NAME, house.port, found, connect_timeout=HANGS, connect_to={})
+    return Dialling(opened, NAME, house.port, found, connect_timeout=connect_timeout, connect_to={})
 
 
-async def dial(doors: Mapping[str, Any]) -> tuple[int | None, House, Dialling, int]:
-    """Send a request to a house: the status, where it was entered, what failed, and how often."""
+async def dial(
+    doors: Mapping[str, Any], connect_timeout: float = HANGS, *, can_repeat: bool = True
+) -> tuple[int | None, House, Dialling, list[float]]:
+    """Send a request to a house: the status, where it was entered, what failed, and the goes.
+
+    Of each go it is told how many seconds there were for connecting.
+    """
     house = House(doors)
     goes = []
 
@@ -48,12 +58,14 @@ async def dial(doors: Mapping[str, Any]) -> tuple[int | None, House, Dialling, i
 
     try:
         async with asyncio.timeout(HANGS), session() as opened:
-            way = dialling(opened, house, list(doors))
-            response = await way.request("GET", "/", server_hostname=NAME, limits=limits)
+            way = dialling(opened, house, list(doors), connect_timeout)
+            response = await way.request(
+                "GET", "/", server_hostname=NAME, limits=limits, can_repeat=can_repeat
+            )
             status = None if response is None else response.status
             if response is not None:
                 response.release()
-            return status, house, way, len(goes)
+            return status, house, way, goes
     finally:
         await house.aclose()
 
@@ -110,7 +122,7 @@ async def test_each_is_dialled_by_itself_once(kinds: Sequence[str], count: int) 
     status, _, way, goes = await dial(doors)
     assert status is None
     assert list(way.failures) == list(doors)
-    assert goes == count
+    assert len(goes) == count
 
 
 async def test_addresses_that_cannot_be_found() -> None:
@@ -127,23 +139,32 @@ async def test_addresses_that_cannot_be_found() -> None:
             assert way.failures == {}
 
 
-async def test_no_addresses_left_without_repeating() -> None:
+@on_linux
+async def test_what_cannot_be_repeated_has_one_go() -> None:
     """What can't be sent twice is attempted once, though other addresses are left."""
-    house = House({"127.0.0.1": Refused()})
-    try:
-        async with session() as opened:
-            way = dialling(opened, house, ["127.0.0.1"])
-            attempts = []
+    *_, way, goes = await dial(dict.fromkeys(IPV4, WRONG), can_repeat=False)
+    assert len(goes) == 1
+    assert way.failures
 
-            def limits(connect: float) -> aiohttp.ClientTimeout:
-                attempts.append(connect)
-                return aiohttp.ClientTimeout(connect=connect)
 
-            assert await way.request("GET", "/", limits=limits, can_repeat=False) is None
-            assert len(attempts) == 1
-            assert list(way.failures) == ["127.0.0.1"]
-    finally:
-        await house.aclose()
+@on_linux
+async def test_no_go_without_time() -> None:
+    """When the race has used up the time, no address is dialled any more."""
+    *_, way, goes = await dial(dict.fromkeys(IPV4[:2], Blackhole()), 0.3)
+    assert len(goes) == 1
+    assert set(way.failures.values()) == {"no connection within 0.3 s"}
+
+
+@on_linux
+async def test_what_is_left_of_the_time_is_shared() -> None:
+    """The race may use all the time; those dialled after it share what it has left."""
+    *_, goes = await dial({IPV4[0]: Blackhole(), IPV4[1]: WRONG}, 2.5)
+    race, first, second = goes
+    # The second address is dialled a quarter of a second after the first, and ends the race.
+    left = 2.5 - 0.2
+    assert race <= 2.5
+    assert first <= left / 2
+    assert second <= left - first * 0.9  # the first address, which is silent, has used its share
 
 
 # The fetcher dials the same way
