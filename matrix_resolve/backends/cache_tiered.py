@@ -133,12 +133,12 @@ class TieredCache:
         entry = kept
         if found is not None and is_believable(question, found, self._clock.time()):
             entry = reconciled(kept, found)
-        if entry is None or self._invalidations.since(epoch, question):
+        if entry is None or self._invalidations.forbids(epoch, question):
             return entry
         if entry.asked_at < self._doubtful_before:
             self._confirm(question)
         await self._near.put(question, entry)
-        if self._invalidations.since(epoch, question):  # while it was on its way there
+        if self._invalidations.forbids(epoch, question):  # while it was on its way there
             await self._near.delete(question)
         return entry
 

@@ -1,5 +1,6 @@
 """What was invalidated, and since when: nothing asked or read before that is kept after it."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -14,17 +15,18 @@ class Invalidations:
     """Counts epochs, a new one with each invalidation, so that one comparison tells what is void.
 
     Note the `epoch` before you ask or read. What comes of that may be kept unless its question
-    has been invalidated `since` then:
+    has been invalidated since then:
 
         epoch = invalidations.epoch
         answer = await ask(question)
-        if not invalidations.since(epoch, question): ...  # keep it
+        if not invalidations.forbids(epoch, question): ...  # keep it
     """
 
     def __init__(self) -> None:
         self.epoch = 0
         self._last: dict[Question, int] = {}
         self._everything_at = 0
+        self._being_deleted = Counter[Question]()
         self._subscribers: list[Callable[[Collection[Question] | None], None]] = []
 
     def subscribe(self, note: Callable[[Collection[Question] | None], None]) -> None:
@@ -49,13 +51,23 @@ class Invalidations:
         """Invalidate `questions`, which are being deleted from a cache in this context.
 
         At its beginning, since what was asked before must not be kept any more; and at its end,
-        since in between what is about to be deleted may have been read.
+        since in between what is about to be deleted may have been read. Nor may anything be kept in
+        between: that may rest on what was read, and come too late to be deleted.
         """
         self.note(questions)
+        self._being_deleted.update(iter(questions))
         try:
             yield
         finally:
+            self._being_deleted -= Counter(iter(questions))
             self.note(questions)
+
+    def forbids(self, epoch: int, question: Question) -> bool:
+        """Return whether an answer to `question` that was asked or read in `epoch` may not be kept.
+
+        It was invalidated since, or is being deleted.
+        """
+        return question in self._being_deleted or self.since(epoch, question)
 
     def since(self, epoch: int, *questions: Question) -> bool:
         """Return whether an answer to one of `questions` was invalidated after `epoch`."""

@@ -167,9 +167,9 @@ class Resolver(Closeable):
         """
         self._check_usable()
         parsed = _parsed(name)
-        kept = {*self._names.questions(parsed)}  # the cache may know less of it by now
+        kept = tuple(self._names.questions(parsed))  # the cache may know less of it by now
         known = await questions_behind(parsed, self._source, self._policy)
-        await self._source.invalidate({*kept, *known})
+        await self._source.invalidate(tuple(dict.fromkeys((*kept, *known))))
 
     async def report_unreachable(self, resolution: Resolution) -> None:
         """Tell that every target of `resolution` has failed.

@@ -96,7 +96,7 @@ class Store:
 
     async def put(self, question: Question, entry: CacheEntry, *, since: int) -> None:
         """Remember `entry`, unless its question was invalidated since that epoch."""
-        if self._invalidations.since(since, question):
+        if self._invalidations.forbids(since, question):
             return
         if isinstance(question, AskAddresses):
             self._addresses.put(question, entry)
@@ -104,7 +104,7 @@ class Store:
         try:
             await self._tried(question, self._cache.put(question, entry))
         finally:  # be it cancelled: it may be there all the same
-            if self._invalidations.since(since, question):  # while it was on its way there
+            if self._invalidations.forbids(since, question):  # while it was on its way there
                 await self.delete([question])
 
     async def delete(self, questions: Collection[Question]) -> None:

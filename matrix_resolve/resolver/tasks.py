@@ -17,7 +17,7 @@ class Event:
 
     def __init__(self) -> None:
         self._is_set = False
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._waiters: dict[asyncio.Future[None], None] = {}  # in the order in which they came
 
     def is_set(self) -> bool:
         """Return whether it has been set."""
@@ -36,11 +36,11 @@ class Event:
         if self._is_set:
             return
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
+        self._waiters[waiter] = None
         try:
             await waiter
         finally:
-            self._waiters.discard(waiter)
+            self._waiters.pop(waiter, None)
 
 
 async def end_tasks(tasks: Collection["asyncio.Task[Any]"]) -> None:

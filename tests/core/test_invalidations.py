@@ -66,6 +66,21 @@ def test_while_it_is_deleted() -> None:
     assert not log.since(middle, B)
 
 
+def test_nothing_is_kept_while_it_is_deleted() -> None:
+    """As long as one deletion goes on, what was read just now may not be kept either."""
+    log = Invalidations()
+    with log.until_deleted([A]):
+        with log.until_deleted([A, B]):
+            assert [log.forbids(log.epoch, question) for question in (A, B, C)] == [1, 1, 0]
+        assert [log.forbids(log.epoch, question) for question in (A, B, C)] == [1, 0, 0]
+        middle = log.epoch
+    assert [log.forbids(middle, question) for question in (A, B, C)] == [1, 0, 0]
+    assert not log.forbids(log.epoch, A)
+    with suppress(ZeroDivisionError), log.until_deleted([A]):
+        raise ZeroDivisionError
+    assert not log.forbids(log.epoch, A)
+
+
 def test_the_log_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """When it is full everything that is older counts as invalidated, and it begins afresh."""
     monkeypatch.setattr(module, "_LONGEST", 3)

@@ -359,6 +359,29 @@ async def test_a_report_does_not_bring_back_what_is_invalidated(world: World) ->
         assert await cache.get(AskWellKnown(NAME)) is None
 
 
+async def test_nothing_is_kept_while_it_is_being_deleted(world: World) -> None:
+    """What was read before the deletion and is kept before that has come back stays gone too."""
+    cache = world.cache
+    async with world.resolver() as resolver:
+        resolution = await resolver.resolve(NAME)
+
+        async def get(question: Question) -> CacheEntry | None:
+            return read.get(question)
+
+        async def delete(question: Question) -> None:
+            read[question] = cache.peek(question)
+            await MemoryCache.delete(cache, question)
+            cache.get = get
+            await resolver.report_unreachable(resolution)
+            del cache.get
+
+        read: dict[Question, Any] = {}
+        cache.delete = delete
+        await resolver.invalidate(NAME)
+        assert read[AskWellKnown(NAME)] is not None
+        assert await cache.get(AskWellKnown(NAME)) is None
+
+
 async def test_invalidate_a_name_that_the_cache_has_forgotten(world: World) -> None:
     """A kept name whose document has been dropped from the cache still gives up all it rests on."""
     async with world.resolver() as resolver:
