@@ -1,7 +1,8 @@
 """The way to one host: its addresses raced, and those that may still do one by one."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import aiohttp
@@ -9,7 +10,7 @@ from yarl import URL
 
 from matrix_resolve.core.names import parse_ip_literal
 from matrix_resolve.transport.pinning import Find, SocketAddress, pin
-from matrix_resolve.transport.sockets import recording
+from matrix_resolve.transport.sockets import new_record
 from matrix_resolve.transport.words import in_words
 
 _HTTPS_PORT: Final = 443
@@ -62,22 +63,18 @@ class Dialling:
         and what happens on a connection.
         """
         url = URL(f"https://{self._authority()}{path}", encoded=True)
-
-        async def send(connect: float) -> aiohttp.ClientResponse:
-            return await self._session.request(
-                method, url, allow_redirects=False, timeout=limits(connect), **settings
-            )
-
+        send = partial(self._session.request, method, url, allow_redirects=False, **settings)
         if self._is_literal:  # aiohttp dials it without asking for addresses
             await self._look_up()
-        response = await self._attempt(self._look_up, send)
+        response = await self._attempt(self._look_up, send, limits)
         # When TLS fails at one address, aiohttp goes on without the first of each family, not
         # without that one; and of several that failed it tells the last race only. So each that
         # has not failed by itself is now dialled by itself.
         left = [found for found in self._found if found[0] not in self._failed]
         for place, found in enumerate(left):
             if response is None and can_repeat:
-                response = await self._attempt(_just(found), send, share=1 / (len(left) - place))
+                share = 1 / (len(left) - place)
+                response = await self._attempt(_just(found), send, limits, share)
         return response
 
     def _authority(self) -> str:
@@ -97,8 +94,8 @@ class Dialling:
     async def _attempt(
         self,
         find: Find,
-        send: Callable[[float], Any],
-        *,
+        send: Callable[..., Awaitable[aiohttp.ClientResponse]],
+        limits: Callable[[float], aiohttp.ClientTimeout],
         share: float = 1.0,
     ) -> aiohttp.ClientResponse | None:
         """Return the response if any of the addresses takes a connection.
@@ -109,15 +106,13 @@ class Dialling:
         if left <= 0:
             return None
         pin(find, self._host)
-        with recording() as dialled:
-            try:
-                response: aiohttp.ClientResponse = await send(left * share)
-            except aiohttp.ConnectionTimeoutError:
-                reason = f"no connection within {self._connect_timeout:g} s"
-            except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
-                reason = in_words(error)
-            else:
-                return response
+        dialled = new_record()
+        try:
+            return await send(timeout=limits(left * share))
+        except aiohttp.ConnectionTimeoutError:
+            reason = f"no connection within {self._connect_timeout:g} s"
+        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
+            reason = in_words(error)
         addresses = dict.fromkeys(dialled)
         self.failures |= dict.fromkeys(addresses or [None], reason)
         if len(addresses) == 1:

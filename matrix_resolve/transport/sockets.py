@@ -1,26 +1,20 @@
 """The sockets of a session: what each request has dialled, and how many are open."""
 
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 _dialled: ContextVar[list[str]] = ContextVar("dialled")
 
 
-@contextmanager
-def recording() -> Iterator[list[str]]:
-    """Give a list of the IP addresses that requests of this task dial in this context.
+def new_record() -> list[str]:
+    """Return a list to which the IP addresses are added that this task dials from now on.
 
     aiohttp opens sockets in a copy of the request's context, so the list itself is what it shares.
     """
     record: list[str] = []
-    token = _dialled.set(record)
-    try:
-        yield record
-    finally:
-        _dialled.reset(token)
+    _dialled.set(record)
+    return record
 
 
 class Sockets:

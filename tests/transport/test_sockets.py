@@ -11,7 +11,7 @@ from worlds import HANGS
 from matrix_resolve.testing import Refused
 from matrix_resolve.transport.pinning import pin
 from matrix_resolve.transport.session import open_session
-from matrix_resolve.transport.sockets import Sockets, recording
+from matrix_resolve.transport.sockets import Sockets, new_record
 
 INFO = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 443))
 
@@ -30,24 +30,25 @@ async def test_all_that_a_request_dials_is_recorded() -> None:
             asyncio.timeout(HANGS),
             open_session(Sockets(), ssl_context=context) as session,
         ):
-            with recording() as record:
-                pin(found, NAME)
-                with pytest.raises(aiohttp.ClientConnectorError):
-                    await session.get(f"https://{NAME}:{house.port}/")
+            record = new_record()
+            pin(found, NAME)
+            with pytest.raises(aiohttp.ClientConnectorError):
+                await session.get(f"https://{NAME}:{house.port}/")
         assert list(dict.fromkeys(record)) == list(IPV4[:3])
     finally:
         await house.aclose()
 
 
 async def test_each_task_has_its_record() -> None:
-    """A record has what its own task dials, and ends with its context."""
+    """A record has what its own task dials, until another one is begun."""
     sockets = Sockets()
 
     async def opens(*addresses: str) -> list[str]:
-        with recording() as record:
-            for address in addresses:
-                sockets((*INFO[:4], (address, 443))).close()
-                await asyncio.sleep(0)
+        record = new_record()
+        for address in addresses:
+            sockets((*INFO[:4], (address, 443))).close()
+            await asyncio.sleep(0)
+        new_record()
         sockets(INFO).close()
         return record
 
