@@ -75,9 +75,10 @@ class TieredCache:
 
     async def put(self, question: Question, entry: CacheEntry, /) -> None:
         """Keep `entry` in both. Raises `CacheError` if `shared` fails; `near` has it then."""
+        epoch = self._invalidations.epoch
         kept = self._less_doubt(question, await self._near.get(question))
         self._confirmed.discard(question)
-        await self._near.put(question, reconciled(kept, entry))
+        await self._keep(question, reconciled(kept, entry), epoch)
         await self._shared.put(question, entry)
 
     async def delete(self, question: Question, /) -> None:
@@ -137,10 +138,18 @@ class TieredCache:
             return entry
         if entry.asked_at < self._doubtful_before:
             self._confirm(question)
-        await self._near.put(question, entry)
-        if self._invalidations.forbids(epoch, question):  # while it was on its way there
-            await self._near.delete(question)
+        await self._keep(question, entry, epoch)
         return entry
+
+    async def _keep(self, question: Question, entry: CacheEntry, epoch: int) -> None:
+        """Keep `entry` in `near`, unless its question was invalidated since `epoch`."""
+        if self._invalidations.forbids(epoch, question):
+            return
+        try:
+            await self._near.put(question, entry)
+        finally:  # be it cancelled: it may be there all the same
+            if self._invalidations.forbids(epoch, question):  # while it was on its way there
+                await self._near.delete(question)
 
     def _confirm(self, question: Question) -> None:
         if len(self._confirmed) >= _MOST_CONFIRMED:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
 import pytest
@@ -449,6 +449,65 @@ async def test_read_while_it_is_being_deleted(
     await tiered.delete(EXAMPLE)
     assert await near.get(EXAMPLE) is None
     assert await tiered.get(EXAMPLE) is None
+
+
+class SlowNear(MemoryCache):
+    """A cache in which something may happen between what it does and its telling that."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock=clock)
+        self.meanwhile: dict[str, Callable[[], Awaitable[object]]] = {}
+
+    async def get(self, question: Question, /) -> CacheEntry | None:
+        """Look, and let something happen."""
+        found = await super().get(question)
+        await self._wait("get")
+        return found
+
+    async def put(self, question: Question, entry: CacheEntry, /) -> None:
+        """Keep it, and let something happen."""
+        await super().put(question, entry)
+        await self._wait("put")
+
+    async def delete(self, question: Question, /) -> None:
+        """Delete it, and let something happen."""
+        await super().delete(question)
+        await self._wait("delete")
+
+    async def _wait(self, doing: str) -> None:
+        if doing in self.meanwhile:
+            await self.meanwhile.pop(doing)()
+
+
+async def test_put_while_it_is_deleted_elsewhere(shared: Shared, clock: FakeClock) -> None:
+    """What `near` is given while the feed deletes that does not stay, in reserve neither."""
+    near = SlowNear(clock)
+    tiered = TieredCache(near, shared, clock=clock)
+    near.meanwhile["delete"] = lambda: tiered.put(EXAMPLE, NEW)
+    await hear(tiered, shared, EXAMPLE.key)
+    assert await near.get(EXAMPLE) is None
+    await near.put(EXAMPLE, NEW)
+    near.meanwhile["get"] = lambda: hear(tiered, shared, EXAMPLE.key)
+    await tiered.put(EXAMPLE, entry(DOWN, T + 20))
+    assert await near.get(EXAMPLE) is None
+
+
+@pytest.mark.parametrize("by", ["put", "get"])
+async def test_cancelled_while_it_is_deleted(shared: Shared, clock: FakeClock, by: str) -> None:
+    """What was on its way into `near` is deleted once more, though its bringer is cancelled."""
+    near = SlowNear(clock)
+    tiered = TieredCache(near, shared, clock=clock)
+
+    async def deleted() -> None:
+        await tiered.delete(EXAMPLE)
+        await near.put(EXAMPLE, NEW)  # which takes effect only now
+        raise asyncio.CancelledError
+
+    await MemoryCache.put(shared, EXAMPLE, NEW)
+    near.meanwhile["put"] = deleted
+    with pytest.raises(asyncio.CancelledError):
+        await (tiered.get(EXAMPLE) if by == "get" else tiered.put(EXAMPLE, NEW))
+    assert await near.get(EXAMPLE) is None
 
 
 async def test_system_time_by_default(near: MemoryCache, shared: Shared) -> None:
