@@ -53,10 +53,13 @@ class TieredCache:
     async def get(self, question: Question, /) -> CacheEntry | None:
         """Return what is kept about `question`, None if nothing is.
 
-        Raises `CacheError` if `shared` fails and `near` knows nothing.
+        Raises `CacheError` if `shared` fails and `near` knows nothing, and if what `near` has is
+        no entry of the question.
         """
         kept = await self._near.get(question)
         now = self._clock.time()
+        if kept is not None and not is_believable(question, kept, now):
+            raise CacheError("what is kept near is no entry of this question", temporary=False)
         if kept is not None and kept.is_fresh(now) and not self._is_doubtful(question, kept):
             return kept
         epoch = self._invalidations.epoch
@@ -79,7 +82,8 @@ class TieredCache:
         kept = self._less_doubt(question, await self._near.get(question))
         self._confirmed.discard(question)
         await self._keep(question, reconciled(kept, entry), epoch)
-        await self._shared.put(question, entry)
+        if not self._invalidations.forbids(epoch, question):
+            await self._shared.put(question, entry)
 
     async def delete(self, question: Question, /) -> None:
         """Delete what both keep about `question`."""
@@ -135,7 +139,7 @@ class TieredCache:
         if found is not None and is_believable(question, found, self._clock.time()):
             entry = reconciled(kept, found)
         if entry is None or self._invalidations.forbids(epoch, question):
-            return entry
+            return entry  # before it is confirmed
         if entry.asked_at < self._doubtful_before:
             self._confirm(question)
         await self._keep(question, entry, epoch)
@@ -161,6 +165,8 @@ class TieredCache:
         return kept.asked_at < self._doubtful_before and question not in self._confirmed
 
     def _less_doubt(self, question: Question, kept: CacheEntry | None) -> CacheEntry | None:
-        if kept is None or not self._is_doubtful(question, kept):
-            return kept
-        return kept.expired(self._clock.time())
+        """Return what is kept as far as it can be believed."""
+        now = self._clock.time()
+        if kept is None or not is_believable(question, kept, now):
+            return None
+        return kept.expired(now) if self._is_doubtful(question, kept) else kept

@@ -21,8 +21,8 @@ _VERSION = 1
 
 # So many records or addresses take about as much memory as the rest of an entry.
 _RECORDS_PER_WEIGHT = 4
-LATEST = 253402300799
-"""The last second that `datetime` can hold."""
+# The last second that `datetime` can hold.
+_LATEST = 253402300799
 
 
 @frozen
@@ -289,6 +289,11 @@ def _reserve_from_dict(data: Any) -> Reserve:
 
 
 def _moment(value: Any) -> float:
-    if type(value) not in (int, float) or not 0 <= value <= LATEST:
+    if not is_moment(value):
         raise ValueError("a time that is none")
     return float(value)
+
+
+def is_moment(value: object) -> bool:
+    """Return whether `value` can be Unix seconds of our calendar."""
+    return isinstance(value, int | float) and type(value) is not bool and 0 <= value <= _LATEST

@@ -1,6 +1,6 @@
 """Whether an entry that comes out of a cache can be believed: others may have written it."""
 
-from matrix_resolve.core.entries import LATEST, CacheEntry
+from matrix_resolve.core.entries import CacheEntry, is_moment
 from matrix_resolve.core.lifetimes import is_good
 from matrix_resolve.core.questions import (
     Addresses,
@@ -28,8 +28,11 @@ _KINDS: dict[type[Question], tuple[type[Answer], ...]] = {
 }
 
 
-def is_entry_for(question: Question, entry: object) -> bool:
-    """Return whether `entry` is one of `question`, with answers to it and times that can be."""
+def is_believable(question: Question, entry: object, now: float) -> bool:
+    """Return whether `entry` is one of `question`, and was not asked in the future.
+
+    It carries the question's key, answers to a question of that kind, and times that can be.
+    """
     if not isinstance(entry, CacheEntry) or entry.key != question.key:
         return False
     reserve = entry.reserve
@@ -38,15 +41,8 @@ def is_entry_for(question: Question, entry: object) -> bool:
         if is_good(entry.outcome) or not is_good(reserve.answer):
             return False
         times += [reserve.asked_at, reserve.fresh_until, reserve.stale_until]
-    return all(isinstance(answer, _KINDS[type(question)]) for answer in entry.answers) and all(
-        0 <= moment <= LATEST for moment in times
-    )
-
-
-def is_believable(question: Question, entry: object, now: float) -> bool:
-    """Return whether `entry` is one of `question`, and was not asked in the future."""
     return (
-        isinstance(entry, CacheEntry)
-        and is_entry_for(question, entry)
+        all(isinstance(answer, _KINDS[type(question)]) for answer in entry.answers)
+        and all(map(is_moment, times))
         and entry.asked_at <= now + _SKEW
     )

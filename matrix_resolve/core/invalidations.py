@@ -20,6 +20,9 @@ class Invalidations:
         epoch = invalidations.epoch
         answer = await ask(question)
         if not invalidations.forbids(epoch, question): ...  # keep it
+
+    `forbids` is for what is to be kept; `since`, for what was kept or is under way already, is
+    content with an answer that is read while it is being deleted.
     """
 
     def __init__(self) -> None:

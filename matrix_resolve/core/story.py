@@ -10,6 +10,7 @@ from matrix_resolve.core.questions import (
     Addresses,
     AddressesFailed,
     Answer,
+    AskSrv,
     AskWellKnown,
     Delegated,
     NoSrvRecords,
@@ -67,8 +68,8 @@ def _all_steps(
 
     yield told("1", "the hostname is an IP literal", "the hostname is no IP literal")
     yield told("2", "the server name has a port", "the server name has no port")
-    asked = {str(entry.question): entry for entry in trail}
-    well_known = asked.get(str(AskWellKnown(name.hostname)))
+    asked = {entry.question: entry for entry in trail}
+    well_known = asked.get(AskWellKnown(name.hostname))
     if well_known is not None:
         yield StepTold("3", describe(well_known.answer), taken=False, entry=well_known)
     if delegated is not None:
@@ -76,7 +77,7 @@ def _all_steps(
         yield told("3.2", f"{delegated} has a port", f"{delegated} has no port")
     host, labels = (name, ("4", "5", "6")) if delegated is None else (delegated, _DELEGATED)
     for label, service in zip(labels, ("_matrix-fed", "_matrix"), strict=False):
-        srv = asked.get(f"SRV {service}._tcp.{host.hostname.lower()}")
+        srv = asked.get(AskSrv(f"{service}._tcp.{host.hostname}"))
         text = "not asked (legacy_srv is off)" if srv is None else describe(srv.answer)
         yield StepTold(label, text, label == decided, srv)
     yield told(labels[-1], f"port 8448 of {host}", "")

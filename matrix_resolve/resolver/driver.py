@@ -7,6 +7,7 @@ from matrix_resolve.core.procedure import Decision, decide, upcoming
 from matrix_resolve.core.questions import (
     Answer,
     AskAddresses,
+    AskSrv,
     AskWellKnown,
     Delegated,
     Question,
@@ -93,13 +94,15 @@ async def questions_behind(
             questions.update(dict.fromkeys(asked))
 
     follow({})
-    for question in tuple(questions)[:1]:  # the document
-        for answer in await source.known(question):
-            if isinstance(answer, Delegated):
-                hosts.add(answer.to.canonical_host)
-                follow({question: answer})
-    for question in tuple(questions)[1:]:
-        for answer in await source.known(question):
-            if isinstance(answer, SrvRecords):
-                hosts.update(record.target for record in answer.records)
+    for question in tuple(questions):
+        if isinstance(question, AskWellKnown):
+            for answer in await source.known(question):
+                if isinstance(answer, Delegated):
+                    hosts.add(answer.to.canonical_host)
+                    follow({question: answer})
+    for question in tuple(questions):  # those of delegated hosts too
+        if isinstance(question, AskSrv):
+            for answer in await source.known(question):
+                if isinstance(answer, SrvRecords):
+                    hosts.update(record.target for record in answer.records)
     return *questions, *(AskAddresses(host) for host in hosts if parse_ip_literal(host) is None)

@@ -16,14 +16,23 @@ _AGAIN_AFTER: Final = 1.0
 
 
 class Feed:
-    """Notes each question that was deleted elsewhere as invalidated.
+    """Notes each question that was deleted elsewhere in `invalidations`.
 
-    Whenever it begins to hear, it notes everything, since until then word may have been missed.
+    Whenever it begins to hear, word may have been missed: everything is `outdated` then, but what
+    is under way stays what it is.
     """
 
-    def __init__(self, feed: InvalidationFeed, invalidations: Invalidations, hooks: Hooks) -> None:
+    def __init__(
+        self,
+        feed: InvalidationFeed,
+        hooks: Hooks,
+        *,
+        invalidations: Invalidations,
+        outdated: Invalidations,
+    ) -> None:
         self._feed = feed
         self._invalidations = invalidations
+        self._outdated = outdated
         self._hooks = hooks
         self._task: asyncio.Task[None] | None = None
 
@@ -52,6 +61,6 @@ class Feed:
         async with aclosing(self._feed.invalidations()) as keys:
             async for key in keys:
                 if key is None:
-                    self._invalidations.note(None)
+                    self._outdated.note(None)
                 elif (question := question_of(key)) is not None:
                     self._invalidations.note([question])

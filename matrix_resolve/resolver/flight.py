@@ -194,10 +194,10 @@ class Flight:
         if predecessor is None:
             return
         _, under_way = await asyncio.wait((predecessor._task,), timeout=LINGER)
-        invalidations = self._services.invalidations
-        if under_way:
+        if under_way and not self.is_void:
+            invalidations = self._services.invalidations
             invalidations.note([self.question])
-        self._since = invalidations.epoch  # nothing has been read before
+            self._since = invalidations.epoch  # itself has read nothing before
 
     async def _ask(self) -> Learned:
         """Ask a plug-in once there is a slot."""
@@ -205,15 +205,14 @@ class Flight:
         waiting_since = clock.monotonic()
         try:
             async with upstream.slot(self.question):
+                self._end_if_given_up()
                 self._asked_at = clock.time()
                 self._begun_at = clock.monotonic()
                 if hooks:
                     waited = self._begun_at - waiting_since
                     hooks.tell(QuestionAsked(question=self.question, waited=waited))
                 learned = await upstream.ask(self.question)
-            if self.is_given_up or self._closed:
-                # What a plug-in makes of its cancellation is no answer.
-                raise asyncio.CancelledError
+            self._end_if_given_up()
         except BaseException:
             if hooks and self.has_begun:
                 hooks.tell(QuestionAborted(question=self.question, duration=self._duration()))
@@ -225,6 +224,11 @@ class Flight:
                 )
             )
         return learned
+
+    def _end_if_given_up(self) -> None:
+        """End: what a plug-in or a cache makes of its cancellation is no reason to go on."""
+        if self.is_given_up or self._closed:
+            raise asyncio.CancelledError
 
     async def _learn(self, learned: Learned) -> CacheEntry:
         return await self._services.store.learn(

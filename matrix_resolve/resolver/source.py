@@ -61,7 +61,7 @@ class AnswerSource:
         self._flights = Flights(services)
         self._feed: Feed | None = None
         if isinstance(cache, InvalidationFeed):
-            self._feed = Feed(cache, invalidations, hooks)
+            self._feed = Feed(cache, hooks, invalidations=invalidations, outdated=outdated)
 
     def start(self) -> None:
         """Begin to hear what other processes invalidate, if the cache tells."""
@@ -109,13 +109,15 @@ class AnswerSource:
 
         One that has been replaced since is left alone; None stands for whatever there is.
         """
-        for question, answer in answers.items():
-            epoch = self._invalidations.epoch
-            entry = await self._store.get(question)
-            if entry is not None and answer in (None, *entry.answers):
-                expired = entry.expired(self._clock.time())
-                await self._store.put(question, expired, since=epoch)
-        self._outdated.note(answers)
+        try:
+            for question, answer in answers.items():
+                epoch = self._invalidations.epoch
+                entry = await self._store.get(question)
+                if entry is not None and answer in (None, *entry.answers):
+                    expired = entry.expired(self._clock.time())
+                    await self._store.put(question, expired, since=epoch)
+        finally:
+            self._outdated.note(answers)
 
 
 class Enquiry:

@@ -44,7 +44,6 @@ class Dialling:
         self._connect_timeout = connect_timeout
         self._until = asyncio.get_running_loop().time() + connect_timeout
         self._found: Sequence[SocketAddress] = ()
-        self._failed = set[str]()  # the addresses whose own reason is known
         self.failures: dict[str | None, str] = {}
 
     async def request(
@@ -70,7 +69,8 @@ class Dialling:
         # When TLS fails at one address, aiohttp goes on without the first of each family, not
         # without that one; and of several that failed it tells the last race only. So each that
         # has not failed by itself is now dialled by itself.
-        left = [found for found in self._found if found[0] not in self._failed]
+        raced = len(self.failures) > 1
+        left = [found for found in self._found if raced or found[0] not in self.failures]
         for place, found in enumerate(left):
             if response is None and can_repeat:
                 share = 1 / (len(left) - place)
@@ -102,21 +102,21 @@ class Dialling:
 
         For that there is a `share` of the time that is left.
         """
+        late = f"no connection within {self._connect_timeout:g} s"
         left = self._until - asyncio.get_running_loop().time()
         if left <= 0:
+            self.failures = self.failures or {None: late}
             return None
         pin(find, self._host)
         dialled = new_record()
         try:
             return await send(timeout=limits(left * share))
         except aiohttp.ConnectionTimeoutError:
-            reason = f"no connection within {self._connect_timeout:g} s"
+            reason = late
         except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
             reason = in_words(error)
-        addresses = dict.fromkeys(dialled)
-        self.failures |= dict.fromkeys(addresses or [None], reason)
-        if len(addresses) == 1:
-            self._failed.update(addresses)
+        at: Sequence[str | None] = dialled or [None]
+        self.failures |= dict.fromkeys(at, reason)
         return None
 
 

@@ -18,7 +18,8 @@ _pinned: ContextVar[tuple[Find, str]] = ContextVar("pinned")
 def pin(find: Find, host: str) -> None:
     """Have the requests of this task dial what `find` gives in place of the addresses of `host`.
 
-    It is asked when there is need. Any other host is a proxy, which is looked up as usual.
+    `host` is in lower case. `find` is asked when there is need. Any other host is a proxy, which is
+    looked up as usual.
     """
     _pinned.set((find, host))
 
@@ -34,7 +35,7 @@ class PinnedResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         """Return what is to be dialled; the family is the address's."""
         find, pinned = _pinned.get()
-        if host.lower() != pinned.lower():
+        if host.lower() != pinned:
             return await ThreadedResolver().resolve(host, port, family)
         return [
             ResolveResult(

@@ -1,6 +1,7 @@
 """What is particular to two caches as one; what all do is in `test_cache_contract`."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
@@ -294,7 +295,7 @@ async def test_least_able_parts(clock: FakeClock) -> None:
 async def test_feed_comes_through(tiered: TieredCache, shared: Shared) -> None:
     """Each word is passed on, and its end too; what it names is gone from memory."""
     for question in (EXAMPLE, OTHER):
-        await tiered.put(question, NEW)
+        await tiered.put(question, entry(BETTER, T + 10, question=question))
     heard = await hear(tiered, shared, None, EXAMPLE.key, "no question", OTHER.key.upper())
     assert heard == [None, EXAMPLE.key, "no question", OTHER.key.upper()]
     assert tiered.peek(EXAMPLE) is None
@@ -510,10 +511,46 @@ async def test_cancelled_while_it_is_deleted(shared: Shared, clock: FakeClock, b
     assert await near.get(EXAMPLE) is None
 
 
-async def test_system_time_by_default(near: MemoryCache, shared: Shared) -> None:
+async def test_put_that_is_overtaken_by_a_deletion(
+    near: MemoryCache, shared: Shared, clock: FakeClock
+) -> None:
+    """What is being put while its question is deleted is in neither cache afterwards."""
+
+    class SlowToLook(MemoryCache):
+        async def get(self, question: Question, /) -> CacheEntry | None:
+            """Have the question deleted meanwhile, once."""
+            if question == EXAMPLE:
+                del SlowToLook.get
+                await tiered.delete(question)
+            return None
+
+    slow = SlowToLook(clock=clock)
+    tiered = TieredCache(slow, shared, clock=clock)
+    await tiered.put(EXAMPLE, NEW)
+    assert slow.peek(EXAMPLE) is None
+    assert await MemoryCache.get(shared, EXAMPLE) is None
+
+
+async def test_near_cache_that_mixes_up_its_keys(
+    tiered: TieredCache, near: MemoryCache, shared: Shared, clock: FakeClock
+) -> None:
+    """Another question's entry in memory is an error, never an answer, and is replaced."""
+    foreign = entry(GOOD, T, question=OTHER)
+    failed = entry(DOWN, T + 10)
+    near._entries[EXAMPLE.key] = foreign
+    with pytest.raises(CacheError, match="no entry of this question"):
+        await tiered.get(EXAMPLE)
+    assert tiered.peek(EXAMPLE) is None
+    await tiered.put(EXAMPLE, failed)
+    assert await tiered.get(EXAMPLE) == failed
+    near._entries[EXAMPLE.key] = foreign
+    assert (await tiered.lease(EXAMPLE, 10)).entry in (None, failed)
+
+
+async def test_system_time_by_default(shared: Shared) -> None:
     """Without a clock, entries are fresh by the system's."""
-    tiered = TieredCache(near, shared)
-    await tiered.put(EXAMPLE, entry(GOOD, 4e9))
+    tiered = TieredCache(MemoryCache(), shared)
+    await tiered.put(EXAMPLE, entry(GOOD, time.time()))
     await tiered.get(EXAMPLE)
     assert shared.asked == ["put"]
 

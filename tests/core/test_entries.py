@@ -16,7 +16,7 @@ from matrix_resolve.core.entries import (
     reconciled,
     remember,
 )
-from matrix_resolve.core.foreign import is_believable, is_entry_for
+from matrix_resolve.core.foreign import is_believable
 from matrix_resolve.core.lifetimes import Learned, is_good, is_temporary
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.questions import (
@@ -532,6 +532,8 @@ BELONGS = [
     pytest.param(SRV, evolve(KNOWN, fresh_until=1e15), False, id="no such time"),
     pytest.param(SRV, evolve(KNOWN, asked_at=-1), False, id="before 1970"),
     pytest.param(SRV, evolve(KNOWN, keep_until=float("nan")), False, id="NaN"),
+    pytest.param(SRV, evolve(KNOWN, keep_until="1"), False, id="a time as text"),
+    pytest.param(SRV, evolve(KNOWN, keep_until=True), False, id="a time that is a boolean"),
     pytest.param(SRV, b"{}", False, id="bytes"),
     pytest.param(SRV, RECORDS, False, id="an answer alone"),
 ]
@@ -540,7 +542,7 @@ BELONGS = [
 @pytest.mark.parametrize(("question", "entry", "belongs"), BELONGS)
 def test_entry_belongs_to_its_question(question: Question, entry: object, belongs: bool) -> None:
     """What a cache gives is believed only if it is an entry that can be one for the question."""
-    assert is_entry_for(question, entry) is belongs
+    assert is_believable(question, entry, T) is belongs
 
 
 def test_clocks_may_differ_a_little() -> None:

@@ -77,6 +77,52 @@ async def test_given_up_twice_and_both_slow_to_end(
         assert (await kept(world)).failures == 0
 
 
+async def test_following_when_it_is_invalidated(world: World) -> None:
+    """Who followed and was invalidated meanwhile can't write over what was learned after that."""
+    async with world.resolver() as resolver:
+        first = world.well_known.answers[NAME] = SlowToEnd()
+        await give_up(world, resolver)
+        second = world.well_known.answers[NAME] = SlowToEnd()
+        following = asyncio.create_task(resolver.resolve(NAME))
+        await settled()
+        await resolver.invalidate(NAME)
+        first.may_end.set()
+        await asyncio.wait_for(second.has_begun.wait(), HANGS)
+        world.well_known.answers[NAME] = GOOD
+        assert (await resolver.resolve(NAME)).host_header == "good.example:1"
+        world.clock.advance(3)
+        following.cancel()
+        second.may_end.set()
+        await asyncio.gather(following, return_exceptions=True)
+        await settled()
+        assert (await kept(world)).failures == 0
+        assert (await kept(world)).outcome.to.hostname == "good.example"  # type: ignore[union-attr]
+
+
+async def test_who_follows_too_long_voids_only_what_is_older(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was replaced while it followed leaves the answer of its successor alone."""
+    monkeypatch.setattr(flight_module, "LINGER", 0.02)
+    async with world.resolver() as resolver:
+        first = world.well_known.answers[NAME] = SlowToEnd()
+        await give_up(world, resolver)
+        following = asyncio.create_task(resolver.resolve(NAME))
+        await settled()
+        await resolver.invalidate(NAME)
+        gates = world.well_known.answers[NAME] = Gate(GOOD)
+        successor = asyncio.create_task(resolver.resolve(NAME))
+        await settled()
+        await asyncio.sleep(0.05)  # the one that follows asks at last
+        await settled()
+        assert gates.waiting == 2
+        gates.opened.set()
+        await asyncio.gather(following, successor)
+        first.may_end.set()
+        await settled()
+        assert (await kept(world)).failures == 0
+
+
 async def test_who_follows_heeds_a_failure_told_in_time(world: World) -> None:
     """When the first ends soon, its failure is what the next caller finds: it is not asked."""
     async with world.resolver() as resolver:

@@ -294,6 +294,7 @@ class SlowToPut(MemoryCache):
 
     async def put(self, question: Question, entry: CacheEntry, /) -> None:
         """Wait, then keep."""
+        self.on_its_way = question, entry
         self.putting.set()
         await self.may_put.wait()
         await super().put(question, entry)
@@ -512,6 +513,24 @@ async def test_a_report_that_is_cancelled_does_not_count(world: World) -> None:
         assert (await resolver.resolve(NAME)).host_header == "moved.example:1"
 
 
+async def test_a_report_that_ends_midway_has_told_what_it_did(world: World) -> None:
+    """What was expired before it was cancelled is not given on as if it were fresh."""
+    cache = SlowToPut(world)
+    cache.may_put.set()
+    async with world.resolver(cache=cache) as resolver:
+        resolution = await resolver.resolve(NAME)
+        cache.may_put.clear()
+        cache.putting.clear()
+        reporting = asyncio.create_task(resolver.report_unreachable(resolution))
+        await cache.putting.wait()
+        await MemoryCache.put(cache, *cache.on_its_way)
+        reporting.cancel()
+        await asyncio.gather(reporting, return_exceptions=True)
+        cache.may_put.set()
+        world.well_known.answers[NAME] = {"m.server": "moved.example:1"}
+        assert (await resolver.resolve(NAME)).host_header == "moved.example:1"
+
+
 async def test_report_leaves_backoff_alone(world: World, resolver: Resolver) -> None:
     """With the web server dead too, its backoff holds: seven fetches in an hour, not sixty."""
     resolution = await resolver.resolve(NAME)
@@ -621,6 +640,24 @@ async def test_word_that_may_have_been_missed(
         assert peeked is not kept
     (failed,) = [event for event in world.told if isinstance(event, CacheFailed)]
     assert (failed.question, str(failed.error)) == (None, "cut off")
+
+
+async def test_feed_that_begins_during_a_fetch(world: World) -> None:
+    """What is under way then goes on: others join it, and its answer is kept."""
+    cache = Shared(world)
+    gate = world.well_known.answers[NAME] = Gate({"m.server": "asked.example:1"})
+    async with world.resolver(cache=cache) as resolver:
+        waiting = [asyncio.create_task(resolver.resolve(NAME))]
+        await settled()
+        cache.feed.put_nowait(None)
+        await settled()
+        waiting.append(asyncio.create_task(resolver.resolve(NAME)))
+        await settled()
+        gate.opened.set()
+        hosts = {(await task).host_header for task in waiting}
+        assert hosts == {"asked.example:1"}
+        assert world.well_known.asked == [NAME]
+        assert cache.peek(AskWellKnown(NAME)) is not None
 
 
 async def test_word_missed_before_it_listens(world: World) -> None:

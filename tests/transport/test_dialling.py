@@ -125,6 +125,19 @@ async def test_each_is_dialled_by_itself_once(kinds: Sequence[str], count: int) 
     assert len(goes) == count
 
 
+async def test_no_time_left_to_connect() -> None:
+    """When finding the addresses took all the time, that is the reason."""
+
+    async def found() -> list[tuple[str, int]]:
+        await asyncio.sleep(0.02)
+        return [("127.0.0.1", 1)]
+
+    async with session() as opened:
+        way = Dialling(opened, "127.0.0.1", 1, found, connect_timeout=0.01, connect_to={})
+        assert await way.request("GET", "/", limits=lambda _: aiohttp.ClientTimeout()) is None
+        assert way.failures == {None: "no connection within 0.01 s"}
+
+
 async def test_addresses_that_cannot_be_found() -> None:
     """What finding them raises comes out, of a literal and of a name alike."""
 
