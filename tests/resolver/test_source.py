@@ -561,6 +561,27 @@ async def test_what_is_made_of_a_cancellation_is_no_answer(
         assert (await resolver.resolve("a.example")).host_header == "b.example:1"
 
 
+async def test_a_cache_that_is_deaf_to_cancellation(
+    parts: dict[str, Any], well_known: FakeWellKnown
+) -> None:
+    """When all have given up while a cache did not end at once, nothing is asked after that."""
+
+    class Deaf(MemoryCache):
+        async def get(self, question: Question, /) -> CacheEntry | None:
+            """Wait, and go on when that is cancelled."""
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+            return None
+
+    async with Resolver(**(parts | {"cache": Deaf()})) as resolver:
+        task = asyncio.create_task(resolver.resolve("a.example"))
+        await settled()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await settled()
+    assert well_known.asked == []
+
+
 async def test_a_bug_on_cancellation_is_told(
     parts: dict[str, Any], well_known: FakeWellKnown
 ) -> None:
