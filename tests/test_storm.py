@@ -265,7 +265,7 @@ def test_every_name_is_answered(seed: int) -> None:
     async def storm() -> Sequence[Resolution]:
         async with world.resolver(CROWDED) as resolver:
             resolutions = await asyncio.gather(*map(resolver.resolve, names))
-            for resolution in resolutions:  # what failed in DNS is forgotten again by now
+            for resolution in resolutions:  # what failed in DNS is asked again by now
                 assert resolution.degraded or resolver.peek(resolution.server_name) == resolution
             return resolutions
 

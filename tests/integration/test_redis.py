@@ -47,7 +47,7 @@ def shares(first: Process, second: Process) -> bool:
 
 
 def hears(first: Process, second: Process) -> None:
-    """See that what one process invalidates, the other forgets, though it has it in memory."""
+    """See that what one process invalidates, the other gives up, though it has it in memory."""
     resolves(first)
     assert resolves(second) == DELEGATED
     for process in (first, second):

@@ -136,7 +136,7 @@ async def test_at_most_max_targets(world: World) -> None:
 
 
 async def test_kept_names_are_bounded(world: World) -> None:
-    """`max_resolved` names are kept at most; one that was forgotten is decided anew."""
+    """`max_resolved` names are kept at most; one that was let go is decided anew."""
     async with world.resolver(policy=Policy(max_resolved=10)) as resolver:
         first = await resolver.resolve("192.0.2.1")
         for n in range(2, 30):

@@ -247,7 +247,7 @@ async def test_max_body_holds_for_any_fetcher(
 async def test_bugs_reach_the_callers(
     resolver: Resolver, well_known: FakeWellKnown, error: Exception
 ) -> None:
-    """What is not the documented error comes to all who wait, to nobody else, and is forgotten."""
+    """What is not the documented error comes to all who wait, to nobody else, and is not kept."""
     contexts: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: contexts.append(context))
     well_known.answers["a.example"] = error

@@ -102,7 +102,7 @@ class Cache:
         self.entries[question.key] = entry
 
     async def delete(self, question: Question) -> None:
-        """Forget it."""
+        """Delete it."""
         self.entries.pop(question.key, None)
 
 

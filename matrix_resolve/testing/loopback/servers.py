@@ -196,7 +196,7 @@ class LoopbackServers:
         return self._https.connections
 
     def reset_counts(self) -> None:
-        """Count from zero, and forget the requests."""
+        """Count from zero, and delete the requests."""
         for seen in (self.dns_questions, self.requests, self.request_counts, self.connections):
             seen.clear()
 
