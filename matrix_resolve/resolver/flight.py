@@ -58,6 +58,7 @@ class Flight:
         self._services = services
         self._predecessor = predecessor
         self._since = services.invalidations.epoch
+        self._read_in = services.outdated.epoch
         self._wanted_by = 0
         self._in_background = False
         self._closed = False
@@ -111,8 +112,8 @@ class Flight:
         started = clock.monotonic()
         self.need()
         await self._looked_up.wait()
-        now = clock.time()
-        given = None if self._previous is None else self._previous.meanwhile(now)
+        previous, now = self._not_outdated(self._previous), clock.time()
+        given = None if previous is None else previous.meanwhile(now)
         if given is None:
             await self._landed.wait()
             return self._outcome()
@@ -157,7 +158,8 @@ class Flight:
         # Following.
         await self._predecessor_ended()
         # Looking up.
-        entry = await store.get(self.question)
+        self._read_in = self._services.outdated.epoch
+        entry = self._not_outdated(await store.get(self.question))
         if entry is not None:
             if store.is_settled(entry):
                 return self._found(entry)
@@ -199,6 +201,12 @@ class Flight:
             invalidations.note([self.question])
             self._since = invalidations.epoch  # itself has read nothing before
 
+    def _not_outdated(self, entry: CacheEntry | None) -> CacheEntry | None:
+        """Return what was read, expired if that was reported since."""
+        if entry is None or not self._services.outdated.since(self._read_in, self.question):
+            return entry
+        return entry.expired(self._services.clock.time())
+
     async def _ask(self) -> Learned:
         """Ask a plug-in once there is a slot."""
         hooks, clock, upstream = self._services.hooks, self._services.clock, self._services.upstream
@@ -232,7 +240,11 @@ class Flight:
 
     async def _learn(self, learned: Learned) -> CacheEntry:
         return await self._services.store.learn(
-            self.question, self._previous, learned, asked_at=self._asked_at, since=self._since
+            self.question,
+            self._not_outdated(self._previous),
+            learned,
+            asked_at=self._asked_at,
+            since=self._since,
         )
 
     def _found(self, entry: CacheEntry, *, asked_since: float | None = None) -> Found:

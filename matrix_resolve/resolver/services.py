@@ -16,5 +16,6 @@ class Services:
     store: Store
     upstream: Upstream
     invalidations: Invalidations
+    outdated: Invalidations
     hooks: Hooks
     clock: Clock

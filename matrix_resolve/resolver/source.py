@@ -55,6 +55,7 @@ class AnswerSource:
             store=self._store,
             upstream=upstream,
             invalidations=invalidations,
+            outdated=outdated,
             hooks=hooks,
             clock=clock,
         )

@@ -78,7 +78,7 @@ class Subject:
     """A resolver, and what is known of it.
 
     `floors`: since when (in moments) an answer to a question must have been asked. `shown`: the
-    latest moment of an answer that has been given.
+    latest moment of an answer that has been given. `reported`: answers that count as expired.
     """
 
     def __init__(self, resolver: Resolver, caches: list[Any]) -> None:
@@ -89,6 +89,7 @@ class Subject:
         self.floors: dict[str, int] = {}
         self.coming: dict[str, int] = {}  # floors from when nothing is under way any more
         self.shown: dict[str, int] = {}
+        self.reported: set[int | None] = set()
         self.given: deque[Resolution] = deque(maxlen=5)
         self.closing = False
 
@@ -164,7 +165,7 @@ class Walk:
         return TieredCache(near, far, clock=self.clock), [near, far]
 
     def _watch(self, subject: Subject) -> None:
-        """Have the floors follow what is invalidated."""
+        """Take note of what is invalidated and reported."""
         invalidate = subject.source.invalidate
 
         async def watched(questions: Any) -> None:
@@ -177,7 +178,18 @@ class Walk:
             for key in keys & subject.floors.keys():  # the others could not be deleted
                 floors[key] = max(began, floors.get(key, 0))
 
-        subject.source.invalidate = watched
+        expire = subject.source.expire
+
+        async def expiring(answers: Any) -> None:
+            await expire(answers)
+            deleting = subject.source._invalidations._being_deleted
+            subject.reported |= {
+                serial_of(answer)
+                for question, answer in answers.items()
+                if answer is not None and question not in deleting
+            }
+
+        subject.source.invalidate, subject.source.expire = watched, expiring
 
     def _heard(self, view: View, key: str, moment: int) -> None:
         """Take note that a resolver has heard of a deletion that was begun elsewhere then."""
@@ -366,6 +378,7 @@ class Walk:
     def check_from_now(self, subject: Subject) -> Any:
         """Return what checks a resolution whose resolving begins now."""
         floors, now, shown = self.floors_from_now(subject), self.clock.time(), dict(subject.shown)
+        reported = set(subject.reported)
         invalidations = subject.source._invalidations
         epoch = invalidations.epoch
 
@@ -376,6 +389,8 @@ class Walk:
                 if serial is None:
                     continue
                 self.check(subject, floors, now, entry.question, serial, entry.answer, entry.stale)
+                if is_good(entry.answer) and not (entry.stale or self.fails):
+                    assert serial not in reported, f"{serial} was reported, and is given as fresh"
                 key = entry.question.key
                 if not self.loses_updates:
                     assert serial >= shown.get(key, 0), f"{key}: {serial} after {shown[key]}"

@@ -1,11 +1,11 @@
-"""`peek`, `invalidate`, `report_unreachable`: what memory knows, and what it is told to forget."""
+"""`peek`, `invalidate`, `report_unreachable`: what memory knows, and what is made void."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from worlds import DAY, FED, HOUR, MINUTE, OLD, Gate, SlowToEnd, World, settled
+from worlds import DAY, FED, HANGS, HOUR, MINUTE, OLD, Gate, SlowToEnd, World, settled
 
 from matrix_resolve import (
     AskAddresses,
@@ -136,7 +136,7 @@ class Plain:
         self.entries[question.key] = entry
 
     async def delete(self, question: Question, /) -> None:
-        """Forget it."""
+        """Delete it."""
         self.entries.pop(question.key, None)
 
 
@@ -162,9 +162,7 @@ async def test_peek_refuses_what_resolve_refuses(world: World) -> None:
 # Invalidating
 
 
-async def test_invalidate_forgets_what_the_answer_rests_on(
-    world: World, resolver: Resolver
-) -> None:
+async def test_invalidate_voids_what_the_answer_rests_on(world: World, resolver: Resolver) -> None:
     """The document, the records of the delegated host and its targets' addresses are asked anew."""
     await resolver.endpoints(await resolver.resolve(NAME))
     before = world.asked
@@ -201,7 +199,7 @@ async def test_invalidate_leaves_strangers_alone(world: World, resolver: Resolve
 
 
 async def test_what_is_under_way_is_not_stored(world: World, resolver: Resolver) -> None:
-    """A fetch that was begun before goes to those who wait for it, and is then forgotten."""
+    """A fetch that was begun before goes to those who wait for it, and is not kept."""
     gate = world.well_known.answers[NAME] = Gate({"m.server": "early.example:1"})
     waiting = asyncio.create_task(resolver.resolve(NAME))
     await settled()
@@ -215,7 +213,7 @@ async def test_what_is_under_way_is_not_stored(world: World, resolver: Resolver)
     assert len(world.well_known.asked) == 2
 
 
-async def test_waiter_on_a_forgotten_flight_when_it_is_closed(world: World) -> None:
+async def test_waiter_on_a_void_flight_when_it_is_closed(world: World) -> None:
     """Who waits for what was invalidated under way ends like all others when it is closed."""
     world.well_known.answers[NAME] = Gate()
     resolver = world.resolver()
@@ -228,7 +226,7 @@ async def test_waiter_on_a_forgotten_flight_when_it_is_closed(world: World) -> N
 
 
 async def test_invalidate_between_two_questions(world: World, resolver: Resolver) -> None:
-    """A name whose document is forgotten while its records are asked is not kept as resolved."""
+    """A name whose document is invalidated while its records are asked is not kept as resolved."""
     gate = world.srv.answers[FED + "host.example"] = Gate([SrvRecord(0, 0, 1, "t.example")])
     waiting = asyncio.create_task(resolver.resolve(NAME))
     await settled()
@@ -241,7 +239,7 @@ async def test_invalidate_between_two_questions(world: World, resolver: Resolver
 
 
 async def test_invalidate_what_needs_no_question(world: World, resolver: Resolver) -> None:
-    """Of a name with a port its addresses are forgotten."""
+    """Of a name with a port its addresses are invalidated."""
     world.addresses.answers["c.example"] = ["192.0.3.1"]
     for _ in range(2):
         await resolver.endpoints(await resolver.resolve("c.example:1"))
@@ -250,7 +248,7 @@ async def test_invalidate_what_needs_no_question(world: World, resolver: Resolve
 
 
 async def test_a_cache_that_cannot_delete(world: World) -> None:
-    """What the cache can't do is told to the hooks; here it is forgotten all the same."""
+    """What the cache can't do is told to the hooks; here it is invalidated all the same."""
 
     class Stuck(MemoryCache):
         async def delete(self, question: Question, /) -> None:
@@ -383,7 +381,7 @@ async def test_nothing_is_kept_while_it_is_being_deleted(world: World) -> None:
         assert await cache.get(AskWellKnown(NAME)) is None
 
 
-async def test_invalidate_a_name_that_the_cache_has_forgotten(world: World) -> None:
+async def test_invalidate_a_name_that_the_cache_has_let_go(world: World) -> None:
     """A kept name whose document has been dropped from the cache still gives up all it rests on."""
     async with world.resolver() as resolver:
         await resolver.resolve(NAME)
@@ -484,6 +482,54 @@ async def test_report_brings_a_moved_server_back(world: World, resolver: Resolve
     assert (await resolver.resolve(NAME)).host_header == "moved.example:1"
 
 
+async def test_report_of_what_is_being_refreshed(world: World) -> None:
+    """Who comes after the report waits for the refresh under way, as with a stale answer."""
+    async with world.resolver(policy=Policy(jitter=0, stale_answer_delay=HANGS)) as resolver:
+        resolution = await resolver.resolve(NAME)
+        world.clock.advance(0.9 * DAY)
+        gate = world.well_known.answers[NAME] = Gate({"m.server": "moved.example:1"})
+        assert not (await resolver.resolve(NAME)).stale
+        await settled()
+        await resolver.report_unreachable(resolution)
+        resolving = asyncio.create_task(resolver.resolve(NAME))
+        await settled()
+        assert not resolving.done()
+        gate.opened.set()
+        assert (await resolving).host_header == "moved.example:1"
+    assert world.well_known.asked == [NAME] * 2
+
+
+async def test_report_of_what_is_refused_when_it_is_refreshed(world: World) -> None:
+    """A definite refusal that comes after the report leaves nothing of what was reported."""
+    async with world.resolver() as resolver:
+        resolution = await resolver.resolve(NAME)
+        world.clock.advance(0.9 * DAY)
+        gate = world.well_known.answers[NAME] = Gate()
+        await resolver.resolve(NAME)
+        await settled()
+        await resolver.report_unreachable(resolution)
+        gate.opened.set()
+        await settled()
+        assert (await resolver.resolve(NAME)).step is Step.DEFAULT_PORT
+
+
+async def test_report_of_what_is_being_read(world: World) -> None:
+    """What was read before the report, and comes after it, is not given as if it were fresh."""
+    async with world.resolver() as resolver:
+        resolution = await resolver.resolve(NAME)
+        resolver._names.clear()
+        read = await world.cache.get(AskWellKnown(NAME))
+
+        async def get(_: Question) -> CacheEntry | None:
+            del world.cache.get
+            await resolver.report_unreachable(resolution)
+            return read
+
+        world.cache.get = get
+        world.well_known.answers[NAME] = {"m.server": "moved.example:1"}
+        assert (await resolver.resolve(NAME)).host_header == "moved.example:1"
+
+
 async def test_report_once_a_minute_and_name(world: World, resolver: Resolver) -> None:
     """A dead server costs one round of questions a minute however often it is reported."""
     resolution = await resolver.resolve(NAME)
@@ -581,7 +627,7 @@ async def test_report_without_questions(world: World, resolver: Resolver) -> Non
     assert world.addresses.asked == ["c.example"] * 2
 
 
-# What other processes forget
+# What other processes invalidate
 
 
 class Shared(MemoryCache):
@@ -608,7 +654,7 @@ class Shared(MemoryCache):
 
 
 async def test_word_of_a_deletion_elsewhere(world: World) -> None:
-    """A question that another process has deleted is forgotten here, kept names included."""
+    """A question that another process has deleted is invalidated here, kept names included."""
     cache = Shared(world)
     async with world.resolver(cache=cache) as resolver:
         await resolver.resolve(NAME)
