@@ -27,6 +27,7 @@ from matrix_resolve import (
     WellKnownFetchError,
 )
 from matrix_resolve.hooks.events import CacheFailed, TaskFailed
+from matrix_resolve.resolver import flight
 
 NAME = "a.example"
 
@@ -280,6 +281,32 @@ async def test_giving_up_does_not_bring_back_what_is_invalidated(
     await settled()
     world.well_known.answers[NAME] = WellKnownFetchError("down")
     assert (await resolver.resolve(NAME)).step is Step.DEFAULT_PORT
+
+
+async def test_who_follows_is_replaced(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flight that was invalidated while it followed another voids nothing that came after it."""
+    monkeypatch.setattr(flight, "LINGER", 0.02)
+    async with world.resolver() as resolver:
+        first = world.well_known.answers[NAME] = SlowToEnd()
+        given_up = asyncio.create_task(resolver.resolve(NAME))
+        await settled()
+        given_up.cancel()
+        await settled()
+        following = asyncio.create_task(resolver.resolve(NAME))
+        await settled()
+        await resolver.invalidate(NAME)
+        gate = world.well_known.answers[NAME] = Gate({"m.server": "late.example:1"})
+        late = asyncio.create_task(resolver.resolve(NAME))
+        await settled()
+        async with asyncio.timeout(HANGS):
+            while gate.waiting < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        gate.opened.set()
+        assert (await late).host_header == (await following).host_header == "late.example:1"
+        first.may_end.set()
+        asked = len(world.well_known.asked)
+        assert (await resolver.resolve(NAME)) is await late
+        assert len(world.well_known.asked) == asked
 
 
 class SlowToPut(MemoryCache):

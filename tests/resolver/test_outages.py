@@ -10,6 +10,7 @@ from worlds import DAY, FED, HOUR, MINUTE, OLD, Gate, SlowToEnd, World, settled
 
 from matrix_resolve import (
     AddressLookupError,
+    AskSrv,
     AskWellKnown,
     HttpResponse,
     Policy,
@@ -110,6 +111,18 @@ async def test_refresh_ahead_answers_at_once(world: World, resolver: Resolver) -
     await settled()
     assert said(await resolver.resolve(NAME)) == "new"
     assert len(world.well_known.asked) == 2
+
+
+async def test_refresh_ahead_asks_nothing_beside(world: World, resolver: Resolver) -> None:
+    """Nothing waits for the document, so nothing has a head start on it."""
+    world.well_known.answers[NAME] = {"m.server": "old.example"}
+    await resolver.resolve(NAME)
+    await world.cache.delete(AskSrv(FED + NAME))
+    world.well_known.answers[NAME] = Gate(NEW_DOC)
+    world.clock.advance(0.81 * DAY)
+    world.srv.asked.clear()
+    await resolver.resolve(NAME)
+    assert FED + NAME not in world.srv.asked
 
 
 async def test_refresh_goes_on_when_its_caller_is_gone(world: World, resolver: Resolver) -> None:
@@ -414,8 +427,41 @@ async def test_lookups_that_are_given_up_are_not_failures(world: World) -> None:
         world.clock.advance(4)
         task.cancel()
         await settled()
+        assert await world.cache.get(AskSrv(FED + NAME)) is None
         world.srv.answers[FED + NAME] = [SrvRecord(0, 0, 1, "t.example")]
         assert (await resolver.resolve(NAME)).step is Step.SRV
+
+
+async def test_a_fetcher_that_cancels_itself_late(world: World, resolver: Resolver) -> None:
+    """Its bug is no failure of the server, however long it took."""
+
+    async def cancelling(_: str) -> None:
+        world.clock.advance(3)
+        raise asyncio.CancelledError
+
+    world.well_known.answers[NAME] = cancelling
+    with pytest.raises(RuntimeError, match="cancelled itself"):
+        await resolver.resolve(NAME)
+    assert await world.cache.get(AskWellKnown(NAME)) is None
+
+
+async def test_closing_is_no_failure_of_a_refresh(world: World) -> None:
+    """What the fetcher of a background refresh makes of being closed is not remembered."""
+
+    async def failing(_: str) -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            raise DOWN
+
+    async with world.resolver() as resolver:
+        await resolver.resolve(NAME)
+        world.clock.advance(0.81 * DAY)
+        world.well_known.answers[NAME] = failing
+        await resolver.resolve(NAME)
+        await settled()
+    entry = await world.cache.get(AskWellKnown(NAME))
+    assert (entry.failures, len(world.well_known.asked)) == (0, 2)
 
 
 async def test_closing_is_no_failure_of_the_server(world: World) -> None:

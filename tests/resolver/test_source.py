@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from worlds import FED, OLD, Gate, settled
+from worlds import FED, HANGS, OLD, Gate, settled
 
 from matrix_resolve import (
     AddressLookupError,
@@ -538,6 +538,57 @@ async def test_a_plug_in_that_does_not_end(
     left = contexts[0]["task"]
     enough.set()
     await asyncio.wait((left,))
+
+
+async def test_a_plug_in_that_ends_in_its_own_time(
+    parts: dict[str, Any], well_known: FakeWellKnown
+) -> None:
+    """Closing cancels a plug-in once, though its callers go too: it may tidy up."""
+    tidied = []
+
+    async def tidy(_: str) -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            await settled()
+            tidied.append("a.example")
+
+    well_known.answers["a.example"] = tidy
+    resolver = Resolver(**parts)
+    waiting = asyncio.ensure_future(resolver.resolve("a.example"))
+    await settled()
+    await resolver.aclose()
+    with pytest.raises(RuntimeError, match="closed"):
+        await waiting
+    assert tidied == ["a.example"]
+
+
+async def test_a_cache_that_does_not_end(
+    parts: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing ends who waits on a cache that ignores its cancellation, before that ends."""
+    monkeypatch.setattr(tasks, "LINGER", 0.02)
+    contexts: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: contexts.append(context))
+    may_end = asyncio.Event()
+
+    class Stubborn(MemoryCache):
+        async def get(self, question: Question, /) -> CacheEntry | None:
+            """Wait, and go on waiting."""
+            try:
+                await may_end.wait()
+            finally:
+                await may_end.wait()
+            return None
+
+    resolver = Resolver(**(parts | {"cache": Stubborn()}))
+    waiting = asyncio.ensure_future(resolver.resolve("a.example"))
+    await settled()
+    await asyncio.wait_for(resolver.aclose(), HANGS)
+    with pytest.raises(RuntimeError, match="closed"):
+        await asyncio.wait_for(waiting, HANGS)
+    may_end.set()
+    await asyncio.wait([context["task"] for context in contexts])
 
 
 async def test_what_is_made_of_a_cancellation_is_no_answer(
