@@ -14,12 +14,7 @@ from typing import Final
 from matrix_resolve.core.entries import CacheEntry
 from matrix_resolve.core.lifetimes import Learned
 from matrix_resolve.core.questions import AskWellKnown, NotDelegated, Question
-from matrix_resolve.hooks.events import (
-    QuestionAborted,
-    QuestionAnswered,
-    QuestionAsked,
-    Refreshed,
-)
+from matrix_resolve.hooks.events import QuestionAborted, QuestionAnswered, QuestionAsked, Refreshed
 from matrix_resolve.resolver.found import Found
 from matrix_resolve.resolver.services import Services
 from matrix_resolve.resolver.tasks import LINGER, Event
@@ -202,7 +197,7 @@ class Flight:
             self._since = invalidations.epoch  # itself has read nothing before
 
     def _not_outdated(self, entry: CacheEntry | None) -> CacheEntry | None:
-        """Return what was read, expired if that was reported since."""
+        """Return what was read, expired if its question was noted as outdated since."""
         if entry is None or not self._services.outdated.since(self._read_in, self.question):
             return entry
         return entry.expired(self._services.clock.time())
@@ -239,12 +234,9 @@ class Flight:
             raise asyncio.CancelledError
 
     async def _learn(self, learned: Learned) -> CacheEntry:
+        previous = self._not_outdated(self._previous)
         return await self._services.store.learn(
-            self.question,
-            self._not_outdated(self._previous),
-            learned,
-            asked_at=self._asked_at,
-            since=self._since,
+            self.question, previous, learned, asked_at=self._asked_at, since=self._since
         )
 
     def _found(self, entry: CacheEntry, *, asked_since: float | None = None) -> Found:
