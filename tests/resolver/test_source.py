@@ -575,10 +575,9 @@ async def test_a_cache_that_does_not_end(
     class Stubborn(MemoryCache):
         async def get(self, question: Question, /) -> CacheEntry | None:
             """Wait, and go on waiting."""
-            try:
-                await may_end.wait()
-            finally:
-                await may_end.wait()
+            while not may_end.is_set():
+                with suppress(asyncio.CancelledError):
+                    await may_end.wait()
             return None
 
     resolver = Resolver(**(parts | {"cache": Stubborn()}))
