@@ -81,9 +81,19 @@ def test_cooling_keeps_the_bound() -> None:
                 kept.get(rng.randrange(60))
             case _:
                 kept.put(rng.randrange(60), rng.randrange(1, 6))
-        weight = sum(kept.young.values()) + sum(kept._old.values())
-        assert weight == kept._young_weight + kept._old_weight
-        assert weight <= 160  # by one value over half, and one cooled on top
+        young, old = sum(kept.young.values()), sum(kept._old.values())
+        assert (young, old) == (kept._young_weight, kept._old_weight)
+        assert young + old <= 160  # by one value over half, and one cooled on top
+
+
+def test_cooling_again_and_again_keeps_the_bound() -> None:
+    """Though the young generation never fills up, the old one does not grow for ever."""
+    kept = Generations[int, int](10)
+    for number in range(100):
+        kept.put(number, number)
+        kept.cool()
+        assert len(kept) <= 10
+        assert kept.get(number) == number
 
 
 def test_clearing() -> None:

@@ -583,10 +583,12 @@ async def test_a_cache_that_does_not_end(
     resolver = Resolver(**(parts | {"cache": Stubborn()}))
     waiting = asyncio.ensure_future(resolver.resolve("a.example"))
     await settled()
-    await asyncio.wait_for(resolver.aclose(), HANGS)
-    with pytest.raises(RuntimeError, match="closed"):
-        await asyncio.wait_for(waiting, HANGS)
-    may_end.set()
+    try:
+        await asyncio.wait_for(resolver.aclose(), HANGS)
+        with pytest.raises(RuntimeError, match="closed"):
+            await asyncio.wait_for(waiting, HANGS)
+    finally:
+        may_end.set()
     await asyncio.wait([context["task"] for context in contexts])
 
 
