@@ -96,6 +96,18 @@ def test_cooling_again_and_again_keeps_the_bound() -> None:
         assert kept.get(number) == number
 
 
+def test_the_old_generation_goes_first() -> None:
+    """When both are too heavy together, what was used lately stays and the rest goes."""
+    kept = Generations[str, int](10, lambda value: value)
+    kept.put("old", 5)
+    kept.put("young", 6)
+    kept.cool()
+    assert (kept.look("old"), kept.look("young")) == (None, 6)
+    kept.put("new", 1)
+    kept.cool()
+    assert (kept.look("young"), kept.look("new")) == (6, 1)
+
+
 def test_clearing() -> None:
     """Cleared, it is empty, and fills up as a new one does."""
     kept = Generations[int, int](4)
