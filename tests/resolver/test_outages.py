@@ -259,6 +259,24 @@ async def test_closing_ends_refreshes(world: World) -> None:
         assert (await world.cache.get(AskWellKnown(NAME))).failures == 0
 
 
+async def test_what_ends_as_it_should_is_told_to_nobody(world: World) -> None:
+    """Neither a fetch that is given up nor a refresh that is closed is a bug."""
+    contexts: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: contexts.append(context))
+    async with world.resolver(hooks=[world.told.append]) as resolver:
+        await resolver.resolve(NAME)
+        world.well_known.answers = dict.fromkeys((NAME, "b.example"), Gate())
+        task = asyncio.create_task(resolver.resolve("b.example"))
+        await settled()
+        task.cancel()
+        world.clock.advance(0.81 * DAY)
+        await resolver.resolve(NAME)
+        await settled()
+    assert contexts == []
+    assert len([event for event in world.told if isinstance(event, QuestionAborted)]) >= 2
+    assert not any(isinstance(event, TaskFailed) for event in world.told)
+
+
 async def test_the_reserve_ends_when_it_ends(world: World, resolver: Resolver) -> None:
     """A stale answer that is kept ready is not given past `stale_for`, however long the backoff."""
     await resolver.resolve(NAME)
