@@ -485,8 +485,14 @@ async def test_foreign_entries(parts: dict[str, Any], srv: FakeSrv, foreign: Any
 
     srv.answers[OLD + "a.example"] = [SrvRecord(0, 0, 8450, "b.example")]
     parts["cache"] = Foreign()
-    async with Resolver(**parts) as resolver:
+    told: list[Any] = []
+    async with Resolver(**parts, hooks=[told.append]) as resolver:
         assert (await resolver.resolve("a.example")).step is Step.LEGACY_SRV
+    failed = [event for event in told if isinstance(event, CacheFailed)]
+    assert AskSrv(FED + "a.example") in {event.question for event in failed}
+    assert {str(event.error) for event in failed} == {
+        "what was cached is no entry of this question"
+    }
 
 
 async def test_both_service_names_are_asked_at_once_again(
