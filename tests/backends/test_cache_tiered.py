@@ -493,6 +493,40 @@ async def test_put_while_it_is_deleted_elsewhere(shared: Shared, clock: FakeCloc
     assert await near.get(EXAMPLE) is None
 
 
+async def test_late_read_while_it_is_being_deleted(shared: Shared, clock: FakeClock) -> None:
+    """What was read before `shared` had deleted it does not come after `near` has."""
+    near, may_tell = SlowNear(clock), asyncio.Event()
+    tiered = TieredCache(near, shared, clock=clock)
+    reading: list[asyncio.Task[CacheEntry | None]] = []
+
+    async def begun() -> None:
+        shared.meanwhile = may_tell.wait
+        reading.append(asyncio.create_task(tiered.get(EXAMPLE)))
+        await asyncio.sleep(0)
+
+    async def told() -> None:
+        may_tell.set()
+        assert await reading[0] == NEW
+
+    await MemoryCache.put(shared, EXAMPLE, NEW)
+    shared.meanwhile, near.meanwhile["delete"] = begun, told
+    await tiered.delete(EXAMPLE)
+    assert await near.get(EXAMPLE) is None
+
+
+async def test_late_read_confirms_nothing(
+    tiered: TieredCache, shared: Shared, clock: FakeClock
+) -> None:
+    """What was read before the feed began anew is read once more."""
+    await tiered.put(EXAMPLE, NEW)
+    await hear(tiered, shared, None)
+    shared.meanwhile = lambda: hear(tiered, shared, None)
+    await tiered.get(EXAMPLE)
+    shared.asked.clear()
+    await tiered.get(EXAMPLE)
+    assert shared.asked == ["get"]
+
+
 @pytest.mark.parametrize("by", ["put", "get"])
 async def test_cancelled_while_it_is_deleted(shared: Shared, clock: FakeClock, by: str) -> None:
     """What was on its way into `near` is deleted once more, though its bringer is cancelled."""

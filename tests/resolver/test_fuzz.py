@@ -79,6 +79,8 @@ class Subject:
 
     `floors`: since when (in moments) an answer to a question must have been asked. `shown`: the
     latest moment of an answer that has been given. `reported`: answers that count as expired.
+
+    (A cache in two tiers may read such an answer once more from the tier that others write to.)
     """
 
     def __init__(self, resolver: Resolver, caches: list[Any]) -> None:
@@ -181,12 +183,13 @@ class Walk:
         expire = subject.source.expire
 
         async def expiring(answers: Any) -> None:
+            invalidations = subject.source._invalidations
+            epoch = invalidations.epoch
             await expire(answers)
-            deleting = subject.source._invalidations._being_deleted
             subject.reported |= {
                 serial_of(answer)
                 for question, answer in answers.items()
-                if answer is not None and question not in deleting
+                if answer is not None and not invalidations.forbids(epoch, question)
             }
 
         subject.source.invalidate, subject.source.expire = watched, expiring
@@ -277,8 +280,10 @@ class Walk:
 
     async def advance(self, seconds: float) -> None:
         """Put the clock forward; not by much while an answer is on its way from asker to cache."""
-        while seconds > SLACK and any(s.is_busy() for s in self.subjects):  # noqa: ASYNC110
+        while seconds > SLACK:
             await asyncio.sleep(0.01)
+            if not any(subject.is_busy() for subject in self.subjects):
+                break
         self.clock.advance(seconds)
 
     async def cancelled(self, doing: Coroutine[Any, Any, None]) -> None:
@@ -389,7 +394,7 @@ class Walk:
                 if serial is None:
                     continue
                 self.check(subject, floors, now, entry.question, serial, entry.answer, entry.stale)
-                if is_good(entry.answer) and not (entry.stale or self.fails):
+                if is_good(entry.answer) and not (entry.stale or self.fails or subject.views):
                     assert serial not in reported, f"{serial} was reported, and is given as fresh"
                 key = entry.question.key
                 if not self.loses_updates:
