@@ -149,6 +149,25 @@ async def test_peek_with_a_cache_that_cannot(world: World) -> None:
         assert resolver.peek(NAME) is resolution
 
 
+async def test_peek_at_a_failure_that_is_over(world: World, resolver: Resolver) -> None:
+    """As long as a failure holds it is what is known; after that nothing is."""
+    world.well_known.answers["ill.example"] = WellKnownFetchError("down")
+    await resolver.resolve("ill.example")
+    assert resolver.peek("ill.example").step is Step.DEFAULT_PORT  # type: ignore[union-attr]
+    world.clock.advance(2 * MINUTE)
+    assert resolver.peek("ill.example") is None
+
+
+async def test_peek_believes_no_foreign_entry(world: World, resolver: Resolver) -> None:
+    """An entry of another question is none."""
+    async with world.resolver() as other:
+        await other.resolve("b.example")
+    foreign = await world.cache.get(AskWellKnown("b.example"))
+    await world.cache.put(AskWellKnown(NAME), foreign)
+    assert resolver.peek("b.example") is not None
+    assert resolver.peek(NAME) is None
+
+
 async def test_peek_refuses_what_resolve_refuses(world: World) -> None:
     """No server name is `InvalidServerNameError`; after closing it is `RuntimeError`."""
     async with world.resolver() as resolver:
@@ -281,6 +300,23 @@ async def test_giving_up_does_not_bring_back_what_is_invalidated(
     await settled()
     world.well_known.answers[NAME] = WellKnownFetchError("down")
     assert (await resolver.resolve(NAME)).step is Step.DEFAULT_PORT
+
+
+async def test_nobody_follows_what_is_invalidated(world: World, resolver: Resolver) -> None:
+    """A fetch that was given up has nothing to tell once it is invalidated: nobody waits for it."""
+    fetch = world.well_known.answers[NAME] = SlowToEnd()
+    given_up = asyncio.create_task(resolver.resolve(NAME))
+    await settled()
+    world.clock.advance(3)
+    given_up.cancel()
+    await settled()
+    await resolver.invalidate(NAME)
+    world.well_known.answers[NAME] = {"m.server": "late.example:1"}
+    resolving = asyncio.create_task(resolver.resolve(NAME))
+    await settled()
+    assert resolving.done()
+    fetch.may_end.set()
+    assert (await resolving).host_header == "late.example:1"
 
 
 async def test_who_follows_is_replaced(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
