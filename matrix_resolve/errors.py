@@ -15,8 +15,26 @@ The first branch is the caller's to mend, the next two are facts about the other
 `BackendError` blames the network or the plug-in that met it.
 """
 
+import errno
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
+from typing import Final
+
+_OWN_TROUBLE: Final = frozenset(
+    {
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOBUFS,
+        errno.ENOMEM,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.EADDRNOTAVAIL,
+        errno.EACCES,
+        errno.EPERM,
+    }
+)
+# Errors cause each other in a row of so many at most.
+_CAUSES: Final = 16
 
 
 class MatrixResolveError(Exception):
@@ -81,7 +99,19 @@ class BackendError(MatrixResolveError):
 
 
 class WellKnownFetchError(BackendError):
-    """The well-known document could not be fetched."""
+    """The well-known document could not be fetched.
+
+    `own_trouble`: nothing is known about the other side, since we lacked something ourselves:
+    descriptors, buffers, any route. It must not outlast itself, so it is remembered as briefly as
+    a failed lookup, as temporary, whatever `temporary` says. One that is raised `from` such an
+    `OSError` need not say so; see `is_own_trouble`.
+    """
+
+    def __init__(
+        self, reason: object, *, temporary: bool = True, own_trouble: bool = False
+    ) -> None:
+        super().__init__(reason, temporary=temporary)
+        self.own_trouble = own_trouble
 
 
 class SrvLookupError(BackendError):
@@ -94,6 +124,26 @@ class AddressLookupError(BackendError):
 
 class CacheError(BackendError):
     """A cache could not be read or written, or a cached value is not one of ours."""
+
+
+def is_own_trouble(error: BaseException) -> bool:
+    """Return whether `error`, or what it was raised from, blames nobody but ourselves.
+
+    So do a lookup that failed, a `WellKnownFetchError` that says so, and an `OSError` of the
+    system's for want of descriptors, buffers, a route or a permission.
+    """
+    cause: BaseException | None = error
+    for _ in range(_CAUSES):
+        if cause is None:
+            break
+        if isinstance(cause, AddressLookupError) or getattr(cause, "own_trouble", False) is True:
+            return True
+        # Others number theirs differently: an `ssl.SSLError` has 1, which is EPERM.
+        is_systems = isinstance(cause, OSError) and type(cause) in (OSError, PermissionError)
+        if is_systems and cause.errno in _OWN_TROUBLE:
+            return True
+        cause = cause.__cause__
+    return False
 
 
 def shown(value: object, limit: int = 80) -> str:

@@ -190,4 +190,4 @@ async def test_a_lookup_that_hangs_is_our_own_trouble() -> None:
         resolution = await asyncio.wait_for(resolver.resolve("example.org"), 10)
     answer = resolution.trail[0].answer
     assert isinstance(answer, NotDelegated)
-    assert answer.lookup_failed
+    assert answer.own_trouble

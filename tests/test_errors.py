@@ -1,8 +1,11 @@
 """The errors: one tree, readable texts, and a way between processes."""
 
 import copy
+import errno
 import inspect
 import pickle
+import socket
+import ssl
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
@@ -21,6 +24,7 @@ from matrix_resolve.errors import (
     ServiceNotOfferedError,
     SrvLookupError,
     WellKnownFetchError,
+    is_own_trouble,
     shown,
 )
 
@@ -116,6 +120,18 @@ ERRORS = [
         )
         for temporary in (True, False)
     ),
+    pytest.param(
+        WellKnownFetchError("no descriptor", own_trouble=True),
+        "no descriptor",
+        {"temporary": True, "own_trouble": True},
+        id="WellKnownFetchError, own trouble",
+    ),
+    pytest.param(
+        WellKnownFetchError("refused"),
+        "refused",
+        {"own_trouble": False},
+        id="WellKnownFetchError, the other side's",
+    ),
 ]
 
 
@@ -149,6 +165,88 @@ def test_every_error_has_a_row() -> None:
 def test_what_a_plug_in_raises_is_temporary_unless_said() -> None:
     """Asking again may help, so far as anybody knows."""
     assert WellKnownFetchError("time-out").temporary is True
+
+
+def caused(error: Exception, *causes: Exception) -> Exception:
+    """Return `error`, each of these caused by the next."""
+    for effect, cause in zip((error, *causes), causes, strict=False):
+        effect.__cause__ = cause
+    return error
+
+
+class Numbered(OSError):
+    """An error whose numbers are not the system's."""
+
+
+FETCH_FAILED = "no connection"
+OWN = [
+    "EMFILE",
+    "ENFILE",
+    "ENOBUFS",
+    "ENOMEM",
+    "ENETDOWN",
+    "ENETUNREACH",
+    "EADDRNOTAVAIL",
+    "EACCES",
+    "EPERM",
+]
+THEIRS = [
+    "ECONNREFUSED",
+    "ECONNRESET",
+    "ETIMEDOUT",
+    "EHOSTUNREACH",
+    "EHOSTDOWN",
+    "EPIPE",
+    "ECONNABORTED",
+]
+BLAMED = [
+    # error, is it our own trouble?
+    *(pytest.param(OSError(getattr(errno, name), "x"), True, id=name) for name in OWN),
+    *(pytest.param(OSError(getattr(errno, name), "x"), False, id=name) for name in THEIRS),
+    pytest.param(OSError("EMFILE"), False, id="OSError without a number"),
+    pytest.param(TimeoutError(), False, id="time-out"),
+    pytest.param(ssl.SSLError(errno.EPERM, "handshake"), False, id="TLS, whose 1 is not EPERM"),
+    pytest.param(socket.gaierror(errno.EPERM, "x"), False, id="getaddrinfo, whose 1 is not EPERM"),
+    pytest.param(Numbered(errno.EMFILE, "x"), False, id="numbered by somebody"),
+    pytest.param(AddressLookupError("SERVFAIL"), True, id="a lookup that failed"),
+    pytest.param(WellKnownFetchError(FETCH_FAILED), False, id="a fetch that failed"),
+    pytest.param(WellKnownFetchError(FETCH_FAILED, own_trouble=True), True, id="one that says so"),
+    *(
+        pytest.param(
+            caused(WellKnownFetchError(FETCH_FAILED), OSError(getattr(errno, name), "x")),
+            name in OWN,
+            id=f"a fetch that failed for {name}",
+        )
+        for name in (*OWN, *THEIRS)
+    ),
+    pytest.param(
+        caused(WellKnownFetchError(FETCH_FAILED), AddressLookupError("SERVFAIL")),
+        True,
+        id="a fetch that failed for a lookup",
+    ),
+    pytest.param(
+        caused(
+            WellKnownFetchError(FETCH_FAILED),
+            Numbered(errno.ECONNREFUSED, "x"),
+            OSError(errno.EMFILE, "x"),
+        ),
+        True,
+        id="two causes deep",
+    ),
+]
+
+
+@pytest.mark.parametrize(("error", "own"), BLAMED)
+def test_own_trouble(error: Exception, own: bool) -> None:
+    """What we lack ourselves blames nobody else; other libraries' numbers are not the system's."""
+    assert is_own_trouble(error) is own
+
+
+def test_own_trouble_of_errors_that_cause_each_other() -> None:
+    """A ring of causes ends."""
+    first, second = ValueError(), ValueError()
+    first.__cause__, second.__cause__ = second, first
+    assert not is_own_trouble(first)
 
 
 SHOWN = [

@@ -28,12 +28,12 @@ def answer_to_dict(answer: Answer) -> dict[str, Any]:
     match answer:
         case Delegated(to=to, url=url):
             return {"kind": "delegated", "to": str(to), "url": url}
-        case NotDelegated(reason=reason, temporary=temporary, lookup_failed=failed, url=url):
+        case NotDelegated(reason=reason, temporary=temporary, own_trouble=own_trouble, url=url):
             return {
                 "kind": "not_delegated",
                 "reason": reason,
                 "temporary": temporary,
-                "lookup_failed": failed,
+                "lookup_failed": own_trouble,  # the name that earlier versions read
                 "url": url,
             }
         case SrvRecords(records=records):
@@ -69,7 +69,7 @@ def answer_from_dict(data: Any) -> Answer:
             return NotDelegated(
                 _text(data["reason"]),
                 temporary=_flag(data["temporary"]),
-                lookup_failed=_flag(data["lookup_failed"]),
+                own_trouble=_flag(data["lookup_failed"]),
                 url=None if data["url"] is None else _text(data["url"]),
             )
         case "srv_records":

@@ -241,9 +241,9 @@ def _behind(failure: Answer, reserve: Reserve | None) -> Reserve | None:
 
 
 def _same_trouble(before: Answer, now: Answer) -> bool:
-    """Return whether one row of failures goes on: our own DNS's trouble counts apart."""
+    """Return whether one row of failures goes on: our own trouble counts apart."""
     if isinstance(before, NotDelegated) and isinstance(now, NotDelegated):
-        return (before.temporary, before.lookup_failed) == (now.temporary, now.lookup_failed)
+        return (before.temporary, before.own_trouble) == (now.temporary, now.own_trouble)
     return type(before) is type(now)
 
 

@@ -88,7 +88,7 @@ def lifetime(
         case Delegated():
             wanted = jittered(policy.well_known_default_ttl) if ttl is None else ttl
             return clamp(wanted, policy.well_known_min_ttl, policy.well_known_max_ttl)
-        case NotDelegated(temporary=True, lookup_failed=True) | SrvFailed() | AddressesFailed():
+        case NotDelegated(temporary=True, own_trouble=True) | SrvFailed() | AddressesFailed():
             return backed_off(policy.srv_failure_min_ttl, policy.srv_failure_max_ttl)
         case NotDelegated(temporary=True):
             return backed_off(policy.failure_min_ttl, policy.failure_max_ttl, learned.retry_after)

@@ -81,14 +81,14 @@ class Delegated:
 class NotDelegated:
     """The well-known request gave nothing usable, and `reason` says why.
 
-    `temporary` tells a server in trouble from one that says no. `lookup_failed`: the addresses of
-    the web server could not be found out, which is our own DNS's trouble more often than its.
+    `temporary` tells a server in trouble from one that says no. `own_trouble`: nothing was learned
+    about it, as its addresses could not be found out, or we lacked descriptors or a route.
     `url` is where the response came from, None if there was none.
     """
 
     reason: str
     temporary: bool = False
-    lookup_failed: bool = False
+    own_trouble: bool = False
     url: str | None = None
 
 

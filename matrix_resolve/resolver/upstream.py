@@ -20,7 +20,12 @@ from matrix_resolve.core.questions import (
 )
 from matrix_resolve.core.srv import read_srv_reply
 from matrix_resolve.core.well_known import read_well_known
-from matrix_resolve.errors import AddressLookupError, SrvLookupError, WellKnownFetchError
+from matrix_resolve.errors import (
+    AddressLookupError,
+    SrvLookupError,
+    WellKnownFetchError,
+    is_own_trouble,
+)
 from matrix_resolve.interfaces import (
     AddressLookup,
     Clock,
@@ -73,10 +78,12 @@ class Upstream:
                 WellKnownFetchError,
             )
         except WellKnownFetchError as error:
-            return Learned(NotDelegated(error.reason, temporary=error.temporary))
+            own_trouble = is_own_trouble(error)
+            temporary = error.temporary or own_trouble
+            return Learned(NotDelegated(error.reason, temporary=temporary, own_trouble=own_trouble))
         except AddressLookupError as error:
             reason = f"the web server's addresses could not be found out: {error.reason}"
-            return Learned(NotDelegated(reason, temporary=True, lookup_failed=True))
+            return Learned(NotDelegated(reason, temporary=True, own_trouble=True))
         now = self._clock.time()
         return Learned(
             read_well_known(response, max_body=policy.max_body),

@@ -204,7 +204,7 @@ ANSWERS: dict[str, tuple[Question, Answer]] = {
     "document of an IPv6 address": (EXAMPLE, Delegated(ServerName.parse("[2001:DB8::1]:99"), "")),
     "refusal": (EXAMPLE, REFUSED),
     "temporary failure": (EXAMPLE, DOWN),
-    "failed lookup": (EXAMPLE, NotDelegated("no DNS", temporary=True, lookup_failed=True, url="")),
+    "failed lookup": (EXAMPLE, NotDelegated("no DNS", temporary=True, own_trouble=True, url="")),
     "odd reason": (EXAMPLE, NotDelegated("\"'\\\0\n\u2028\U0001f600 \x7f {}", url="https://x/?'")),
     "SRV records": (SRV, SrvRecords((SrvRecord(10, 5, 8448, "A.example"),))),
     "many SRV records": (SRV, SrvRecords(MANY)),

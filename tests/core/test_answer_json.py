@@ -42,7 +42,7 @@ FORMS = [
         id="not delegated",
     ),
     pytest.param(
-        NotDelegated("no addresses", temporary=True, lookup_failed=True),
+        NotDelegated("no addresses", temporary=True, own_trouble=True),
         {
             "kind": "not_delegated",
             "reason": "no addresses",

@@ -52,7 +52,7 @@ def delegated(to: str) -> Delegated:
 
 GOOD, OTHER = delegated("hs.example.net"), delegated("other.example.net")
 DOWN = NotDelegated("status 503", temporary=True)
-NO_DNS = NotDelegated("no addresses", temporary=True, lookup_failed=True)
+NO_DNS = NotDelegated("no addresses", temporary=True, own_trouble=True)
 REFUSED = NotDelegated("status 404")
 RECORDS = SrvRecords((SrvRecord(0, 0, 8448, "hs.example.net"),))
 SRV_FAILED = SrvFailed("SERVFAIL")

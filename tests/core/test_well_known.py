@@ -140,7 +140,7 @@ def test_unusable_document_is_a_definite_no(body: bytes, reason: str) -> None:
     assert said.reason.isprintable()
     assert said.reason.isascii()
     assert len(said.reason) < 250
-    assert (said.temporary, said.lookup_failed, said.url) == (False, False, URL)
+    assert (said.temporary, said.own_trouble, said.url) == (False, False, URL)
 
 
 NESTED = [

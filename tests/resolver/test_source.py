@@ -1,13 +1,14 @@
 """One question, one answer: coalescing, asking ahead, limits, what fails, hooks."""
 
 import asyncio
+import errno
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
 import pytest
-from worlds import FED, HANGS, OLD, Gate, settled
+from worlds import FED, HANGS, OLD, Gate, World, settled
 
 from matrix_resolve import (
     AddressLookupError,
@@ -26,7 +27,13 @@ from matrix_resolve import (
     WellKnownFetchError,
 )
 from matrix_resolve.core.entries import Reserve
-from matrix_resolve.core.questions import Delegated, NoSrvRecords, SrvFailed, SrvRecords
+from matrix_resolve.core.questions import (
+    Delegated,
+    NoSrvRecords,
+    NotDelegated,
+    SrvFailed,
+    SrvRecords,
+)
 from matrix_resolve.hooks.events import (
     CacheFailed,
     CacheHit,
@@ -295,14 +302,40 @@ async def test_a_bug_that_reaches_who_stays(resolver: Resolver, well_known: Fake
     assert contexts == []
 
 
-async def test_addresses_of_the_web_server_unknown(
-    resolver: Resolver, well_known: FakeWellKnown
-) -> None:
-    """A fetcher may let `AddressLookupError` through; that is remembered as DNS failures are."""
-    well_known.answers["a.example"] = AddressLookupError("SERVFAIL")
-    resolution = await resolver.resolve("a.example")
-    assert resolution.step is Step.DEFAULT_PORT
-    assert 4 < resolution.trail[0].kept_for <= 6
+def _without_descriptors() -> WellKnownFetchError:
+    error = WellKnownFetchError("connecting failed", temporary=False)
+    error.__cause__ = OSError(errno.EMFILE, "too many open files")
+    return error
+
+
+OWN_TROUBLE = {
+    "DNS": AddressLookupError("SERVFAIL"),
+    "said": WellKnownFetchError("no descriptor", temporary=False, own_trouble=True),
+    "found in the cause": _without_descriptors(),
+}
+
+
+@pytest.mark.parametrize("trouble", OWN_TROUBLE.values(), ids=OWN_TROUBLE)
+async def test_our_own_trouble_does_not_outlast_itself(trouble: Exception) -> None:
+    """What failed for want of something of our own is remembered for 5 to 60 s.
+
+    It is temporary whatever its error says, and a row of its own: the peer's doubling is not it.
+    """
+    world = World()
+    world.well_known.answers["a.example"] = trouble
+    waits = []
+    async with world.resolver() as resolver:
+        for _ in range(5):
+            resolution = await resolver.resolve("a.example")
+            assert resolution.step is Step.DEFAULT_PORT
+            answer = resolution.trail[0].answer
+            assert isinstance(answer, NotDelegated)
+            assert answer.temporary
+            waits.append(resolution.trail[0].kept_for)
+            world.clock.advance(waits[-1])
+        world.well_known.answers["a.example"] = WellKnownFetchError("refused")
+        waits.append((await resolver.resolve("a.example")).trail[0].kept_for)
+    assert waits == [5, 10, 20, 40, 60, 60]
 
 
 # Caches that fail, and hooks
