@@ -139,8 +139,8 @@ def is_own_trouble(error: BaseException) -> bool:
         if isinstance(cause, AddressLookupError) or getattr(cause, "own_trouble", False) is True:
             return True
         # Others number theirs differently: an `ssl.SSLError` has 1, which is EPERM.
-        is_systems = isinstance(cause, OSError) and type(cause) in (OSError, PermissionError)
-        if is_systems and cause.errno in _OWN_TROUBLE:
+        is_systems = type(cause) in (OSError, PermissionError)
+        if is_systems and getattr(cause, "errno", None) in _OWN_TROUBLE:
             return True
         cause = cause.__cause__
     return False
