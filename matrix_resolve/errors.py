@@ -16,9 +16,9 @@ The first branch is the caller's to mend, the next two are facts about the other
 """
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address
-from typing import Final
+from typing import Any, Final
 
 _OWN_TROUBLE: Final = frozenset(
     {
@@ -156,3 +156,13 @@ def shown(value: object, limit: int = 80) -> str:
     # Cut before quoting, so that a megabyte of text is not escaped only to be thrown away.
     text = ascii(value[:limit])
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def written(value: object, write: Callable[[Any], str] = str) -> str:
+    """Return what `write` makes of a value of somebody's, be its own code for that broken."""
+    try:
+        return write(value)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:
+        return f"a {type(value).__name__}"

@@ -26,6 +26,7 @@ from matrix_resolve.errors import (
     WellKnownFetchError,
     is_own_trouble,
     shown,
+    written,
 )
 
 TREE = {
@@ -279,3 +280,26 @@ def test_shown_is_short_printable_ascii(text: str, limit: int) -> None:
     assert quoted.isascii()
     assert quoted.isprintable()
     assert len(quoted) <= limit
+
+
+class Unreadable:
+    """A value whose texts can't be had, for this reason."""
+
+    def __init__(self, error: type[BaseException]) -> None:
+        self.error = error
+
+    def __str__(self) -> str:
+        raise self.error
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize("write", [str, repr])
+def test_written(write) -> None:
+    """A value is written by its own code if that does; who would end the process may."""
+    assert written("it's", write) == write("it's")
+    for error in (ZeroDivisionError, RecursionError, GeneratorExit):
+        assert written(Unreadable(error), write) == "a Unreadable"
+    for end in (KeyboardInterrupt, SystemExit):
+        with pytest.raises(end):
+            written(Unreadable(end), write)

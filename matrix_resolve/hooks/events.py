@@ -10,7 +10,7 @@ from matrix_resolve.core.lifetimes import Outcome, outcome_of
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.questions import Answer, Question
 from matrix_resolve.core.resolution import Step
-from matrix_resolve.errors import CacheError
+from matrix_resolve.errors import CacheError, written
 
 
 @frozen(kw_only=True)
@@ -147,9 +147,12 @@ class Hooks:
         for hook in self._hooks:
             try:
                 hook(event)
-            except Exception as error:
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:  # it doesn't wait, so no CancelledError is ours
+                message = f"a resolver hook failed: {written(hook, repr)}"
                 asyncio.get_running_loop().call_exception_handler(
-                    {"message": f"a resolver hook failed: {hook!r}", "exception": error}
+                    {"message": message, "exception": error}
                 )
 
     def tell_bug(self, question: Question | None, error: BaseException, message: str) -> None:

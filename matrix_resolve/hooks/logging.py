@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final, assert_never
 
 from matrix_resolve.core.story import describe
-from matrix_resolve.errors import shown
+from matrix_resolve.errors import shown, written
 from matrix_resolve.hooks.events import (
     CacheFailed,
     CacheHit,
@@ -99,10 +99,10 @@ def _line(event: ResolverEvent) -> tuple[str, *tuple[object, ...]]:
             return "%s: refreshed in the background: %s: %s", question, event.outcome, said
         case CacheFailed(question=question, error=error):
             subject = "the feed of invalidations" if question is None else question
-            return "%s: the cache failed: %s", subject, shown(str(error), _LONGEST)
+            return "%s: the cache failed: %s", subject, shown(written(error), _LONGEST)
         case TaskFailed(question=question, error=error):
             subject = "the feed of invalidations" if question is None else question
-            raised, said = type(error).__name__, shown(str(error), _LONGEST)
+            raised, said = type(error).__name__, shown(written(error), _LONGEST)
             return "%s: failed in the background, most likely a bug: %s: %s", subject, raised, said
         case _:
             assert_never(event)

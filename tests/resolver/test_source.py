@@ -37,10 +37,12 @@ from matrix_resolve.core.questions import (
 from matrix_resolve.hooks.events import (
     CacheFailed,
     CacheHit,
+    Hooks,
     QuestionAnswered,
     QuestionAsked,
     TaskFailed,
 )
+from matrix_resolve.hooks.logging import LoggingHook
 from matrix_resolve.resolver import store, tasks
 from matrix_resolve.testing import FakeAddresses, FakeClock, FakeSrv, FakeWellKnown
 
@@ -380,18 +382,77 @@ async def test_hooks_hear_what_is_asked(parts: dict[str, Any]) -> None:
     assert told[6:] == [CacheHit(server_name=ServerName.parse("a.example"))]
 
 
-async def test_a_hook_that_raises(parts: dict[str, Any]) -> None:
-    """A hook that raises breaks nothing: the loop's exception handler hears of it."""
-    contexts: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: contexts.append(context))
+class Raising:
+    """A hook that raises, and whose repr does."""
 
-    def hook(event: object) -> None:
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __call__(self, event: object, /) -> None:
+        """Raise."""
+        raise self.error.with_traceback(None)
+
+    def __repr__(self) -> str:
+        raise self.error.with_traceback(None)
+
+
+class Textless(Exception):
+    """An error without a text."""
+
+    def __str__(self) -> str:
         raise ZeroDivisionError
 
-    async with Resolver(**parts, hooks=[hook]) as resolver:
+    __repr__ = __str__
+
+
+class Odd(BaseException):
+    """Neither an `Exception` nor a wish to end the process."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ZeroDivisionError(), asyncio.CancelledError(), GeneratorExit(), Textless(), Odd()],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_hook_that_raises(
+    parts: dict[str, Any], error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A hook that raises, whatever it is, breaks nothing: the loop's exception handler hears."""
+    told: list[Any] = []
+    async with Resolver(**parts, hooks=[Raising(error), told.append]) as resolver:
         assert (await resolver.resolve("a.example")).step is Step.DEFAULT_PORT
-    assert len(contexts) == 6
-    assert {type(context["exception"]) for context in contexts} == {ZeroDivisionError}
+    assert len(told) == 6
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages == ["a resolver hook failed: a Raising"] * 6
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+def test_a_hook_may_end_the_process(end: type[BaseException]) -> None:
+    """Who presses Ctrl-C while a hook runs is heard."""
+    with pytest.raises(end):
+        Hooks([Raising(end())]).tell(CacheHit(server_name=ServerName.parse("a.example")))
+
+
+async def test_a_bug_without_a_text(
+    parts: dict[str, Any], well_known: FakeWellKnown, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A plug-in's error whose text can't be had is told all the same, in the background too."""
+    document = HttpResponse(200, [("Cache-Control", "max-age=600")], b'{"m.server": "b.c:1"}', "")
+    well_known.answers["a.example"] = document
+    clock = FakeClock()
+    parts |= {"cache": MemoryCache(clock=clock), "clock": clock}
+    async with Resolver(**parts, hooks=[LoggingHook()]) as resolver:
+        await resolver.resolve("a.example")
+        clock.advance(590)
+        well_known.answers["a.example"] = Textless()
+        assert (await resolver.resolve("a.example")).host_header == "b.c:1"
+        await settled()
+    messages = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    question = AskWellKnown("a.example")
+    assert messages == [
+        f"{question}: failed in the background, most likely a bug: Textless: 'a Textless'",
+        f"asking failed unheard: {question}",
+    ]
 
 
 async def test_the_old_answer_and_the_failure_are_told(
