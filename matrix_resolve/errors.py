@@ -5,6 +5,7 @@ MatrixResolveError
 ├── ServiceNotOfferedError                     the server says: no federation here
 ├── AddressNotAllowedError                     the address policy forbids every address
 ├── ConnectError                               no target could be reached
+├── ResponseTooLargeError                      a federation response is longer than `max_body`
 └── BackendError                               what plug-ins raise: "no answer"
     ├── WellKnownFetchError                    -> the decision goes on at step 4
     ├── SrvLookupError                         -> see Policy.srv_failure
@@ -82,6 +83,10 @@ class ConnectError(MatrixResolveError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class ResponseTooLargeError(MatrixResolveError):
+    """The body of a federation response is longer than the client's `max_body`."""
 
 
 class BackendError(MatrixResolveError):

@@ -70,15 +70,17 @@ BAD = {
 
 
 class House:
-    """One host at several addresses, all on one port, and where it was entered.
+    """One host at several addresses, all on one port.
 
-    `doors`: address -> a certificate, or a behaviour for whole connections.
+    `doors`: address -> a certificate, or a behaviour for whole connections. `entered`: at which
+    addresses connections came in, in their order.
     """
 
     def __init__(self, doors: Mapping[str, Any]) -> None:
         self._connections = Connections()
         self._servers: dict[str, HttpsServer] = {}
         self._open = ExitStack()
+        self.entered: list[str] = []
         self.port = self._open_doors(doors)
 
     def _open_doors(self, doors: Mapping[str, Any]) -> int:
@@ -132,6 +134,7 @@ class House:
         self._servers[address] = server
 
         async def serve(connection: socket.socket) -> None:
+            self.entered.append(address)
             await asyncio.sleep(late)
             await server.serve(connection, (NAME, self.port))
 

@@ -21,6 +21,7 @@ from matrix_resolve.errors import (
     ConnectError,
     InvalidServerNameError,
     MatrixResolveError,
+    ResponseTooLargeError,
     ServiceNotOfferedError,
     SrvLookupError,
     WellKnownFetchError,
@@ -35,6 +36,7 @@ TREE = {
     ServiceNotOfferedError: (MatrixResolveError,),
     AddressNotAllowedError: (MatrixResolveError,),
     ConnectError: (MatrixResolveError,),
+    ResponseTooLargeError: (MatrixResolveError,),
     BackendError: (MatrixResolveError,),
     WellKnownFetchError: (BackendError,),
     SrvLookupError: (BackendError,),
@@ -101,6 +103,9 @@ ERRORS = [
         "no target could be reached",
         {"attempts": ("first", "second")},
         id="ConnectError",
+    ),
+    pytest.param(
+        ResponseTooLargeError("over 9 bytes"), "over 9 bytes", {}, id="ResponseTooLargeError"
     ),
     pytest.param(
         ConnectError("nothing"), "nothing", {"attempts": ()}, id="ConnectError without attempts"

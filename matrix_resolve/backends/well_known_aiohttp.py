@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Final, Self
 from urllib.parse import urlsplit
@@ -16,17 +17,19 @@ from matrix_resolve.core.well_known import next_hop
 from matrix_resolve.errors import AddressLookupError, WellKnownFetchError
 from matrix_resolve.interfaces import AddressLookup, HttpResponse, heard_from_peer
 from matrix_resolve.timeouts import within
+from matrix_resolve.transport.attempts import Budget, SocketAddress
+from matrix_resolve.transport.connections import Connections, affordable
 from matrix_resolve.transport.dialling import Dialling
-from matrix_resolve.transport.pinning import SocketAddress
+from matrix_resolve.transport.failures import are_own
+from matrix_resolve.transport.race import Dialler
 from matrix_resolve.transport.session import open_session
-from matrix_resolve.transport.sockets import Sockets
 from matrix_resolve.transport.words import in_words, together
 
 _HTTPS_PORT: Final = 443
-# Enough for what real servers send, and a bound on what a hostile one can.
-_MAX_HEADER: Final = 8 * 1024
-_MAX_HEADERS: Final = 64
-_READ_BUFFER: Final = 16 * 1024
+# Bytes. What a fetch may receive, besides the body: TLS and the headers of all its hops.
+_BESIDES: Final = 160 * 1024
+# What is taken in at once: small, so that a flood holds up nobody else.
+_PIECE: Final = 16 * 1024
 
 
 class AiohttpWellKnownFetcher(Closeable):
@@ -71,7 +74,9 @@ class AiohttpWellKnownFetcher(Closeable):
         self._max_body = max_body
         self._max_addresses = max_addresses
         self._connect_to = {} if connect_to is None else connect_to
+        self._connections = Connections(affordable(0.25, 1024), receive_buffer=_PIECE)
         self._session: aiohttp.ClientSession | None = None
+        self._dialler: Dialler | None = None
         self._under_way: set[asyncio.Timeout] = set()
         self._closed = False
 
@@ -88,12 +93,12 @@ class AiohttpWellKnownFetcher(Closeable):
         if self._session is not None:
             await self._session.close()
 
-    def _open_session(self) -> aiohttp.ClientSession:
+    def _open_session(self) -> Dialler:
         if self._closed:
             raise RuntimeError("the fetcher is closed")
-        if self._session is None:
+        if self._dialler is None:
             self._session = open_session(
-                Sockets(),
+                self._connections,
                 ssl_context=self._ssl_context,
                 force_close=True,  # a host is seldom asked twice within a day
                 headers={
@@ -101,25 +106,22 @@ class AiohttpWellKnownFetcher(Closeable):
                     "Accept-Encoding": "identity",
                     "User-Agent": f"matrix-resolve/{version('matrix-resolve')}",
                 },
-                max_line_size=_MAX_HEADER,
-                max_field_size=_MAX_HEADER,
-                max_headers=_MAX_HEADERS,
-                trace_configs=[_signs_of_life()],
-                read_bufsize=_READ_BUFFER,
+                read_bufsize=_PIECE,
             )
-        return self._session
+            self._dialler = Dialler(self._session, self._connections, self._connect_to)
+        return self._dialler
 
     async def fetch(self, hostname: str, /) -> HttpResponse:
         """Return the final response to the well-known request for `hostname`.
 
         Raises `WellKnownFetchError`; lets `AddressLookupError` through.
         """
-        session = self._open_session()
+        dialler = self._open_session()
         whole = asyncio.timeout(self._timeout)
         try:
             async with whole:
                 self._under_way.add(whole)
-                return await self._follow(session, hostname)
+                return await self._follow(dialler, hostname)
         except TimeoutError as error:
             if not whole.expired():
                 raise
@@ -132,13 +134,14 @@ class AiohttpWellKnownFetcher(Closeable):
         finally:
             self._under_way.discard(whole)
 
-    async def _follow(self, session: aiohttp.ClientSession, hostname: str) -> HttpResponse:
+    async def _follow(self, dialler: Dialler, hostname: str) -> HttpResponse:
         """Return the response at the end of the redirects."""
         url = f"https://{hostname}/.well-known/matrix/server"
         visited: list[str] = []
+        budget = Budget(_BESIDES + self._max_body)
         while True:
             visited.append(url)
-            response = await self._get(session, url)
+            response = await self._get(dialler, url, budget)
             if isinstance(response, HttpResponse):
                 return response
             url = response
@@ -149,7 +152,7 @@ class AiohttpWellKnownFetcher(Closeable):
                     f"more than {self._max_redirects} redirects", temporary=False
                 )
 
-    async def _get(self, session: aiohttp.ClientSession, url: str) -> HttpResponse | str:
+    async def _get(self, dialler: Dialler, url: str, budget: Budget) -> HttpResponse | str:
         """Return the response to one request, or the URL that it redirects to."""
         parts = urlsplit(url)
         authority = ServerName.parse(parts.netloc)
@@ -160,12 +163,7 @@ class AiohttpWellKnownFetcher(Closeable):
             return addresses  # looked up before, so that connecting has its time for itself
 
         dialling = Dialling(
-            session,
-            host,
-            port,
-            found,
-            connect_timeout=self._connect_timeout,
-            connect_to=self._connect_to,
+            dialler, host, port, found, connect_timeout=self._connect_timeout, budget=budget
         )
         try:
             response = await dialling.request(
@@ -176,13 +174,19 @@ class AiohttpWellKnownFetcher(Closeable):
                 limits=lambda connect: aiohttp.ClientTimeout(total=None, connect=connect),
             )
             if response is None:
-                raise WellKnownFetchError(f"{host}: {together(dialling.failures.values())}")
+                failures = dialling.failures.values()
+                raise WellKnownFetchError(
+                    f"{host}: {together(failure.reason for failure in failures)}",
+                    own_trouble=are_own(failures),
+                )
             async with response:
                 heard_from_peer()
                 hop = next_hop(url, response.status, response.headers.get("Location"))
                 if hop is not None:
                     return hop
-                body = await _read(response.content, self._max_body + 1)
+                body = b""
+                if response.status == HTTPStatus.OK:  # no other one's is of use
+                    body = await _read(response.content, self._max_body + 1)
                 headers_received = tuple(response.headers.items())
                 return HttpResponse(response.status, headers_received, body, url)
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -206,17 +210,6 @@ class AiohttpWellKnownFetcher(Closeable):
                 f"the address policy forbids every address of {host}", temporary=False
             )
         return allowed
-
-
-def _signs_of_life() -> aiohttp.TraceConfig:
-    """Return what makes aiohttp tell that a server has answered the TCP and TLS handshakes."""
-
-    async def connected(*_: object) -> None:
-        heard_from_peer()
-
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_create_end.append(connected)
-    return trace
 
 
 async def _read(content: aiohttp.StreamReader, limit: int) -> bytes:

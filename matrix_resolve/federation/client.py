@@ -1,35 +1,29 @@
 """A client that sends requests where a `Resolution` says, on aiohttp."""
 
 import asyncio
-import re
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final
-from weakref import WeakSet
+from typing import Any
+from weakref import WeakSet, WeakValueDictionary
 
 import aiohttp
-from multidict import CIMultiDict
+from attrs import define, field
 
-from matrix_resolve.core.generations import Generations
 from matrix_resolve.core.names import IPAddress, ServerName
-from matrix_resolve.core.resolution import Resolution, Target
-from matrix_resolve.errors import AddressNotAllowedError, ConnectError, shown
-from matrix_resolve.federation.target import Attempt, Outgoing, TargetRequest
+from matrix_resolve.core.resolution import Resolution
+from matrix_resolve.errors import AddressNotAllowedError, ConnectError
+from matrix_resolve.federation.environment import EnvironmentProxy
+from matrix_resolve.federation.outgoing import Outgoing
+from matrix_resolve.federation.response import FederationResponse
+from matrix_resolve.federation.target import Attempt, TargetRequest
+from matrix_resolve.federation.unreachable import Unreachable
 from matrix_resolve.resolver import Resolver
-from matrix_resolve.transport.pinning import SocketAddress
+from matrix_resolve.transport.attempts import SocketAddress
+from matrix_resolve.transport.connections import Connections, affordable
+from matrix_resolve.transport.failures import Failure, are_own
+from matrix_resolve.transport.race import Dialler
 from matrix_resolve.transport.session import open_session
-from matrix_resolve.transport.sockets import Sockets
-
-# A target that could not be reached is tried after the others for so long (seconds).
-_TRIED_LAST_FOR: Final = 60.0
-_MOST_FAILED: Final = 10_000
-_REFUSED: Final = frozenset(
-    {"params", "allow_redirects", "server_hostname", "ssl", "proxy"}
-    | {"ssl_context", "verify_ssl", "fingerprint"}  # what `ssl` was called before
-)
-# A path and query that can go out as they are: no space, control, or fragment, no empty query.
-_PATH: Final = re.compile(r"/[\x21\x22\x24-\x3e\x40-\x7e]*(\?[\x21\x22\x24-\x7e]+)?")
 
 
 def open_federation_client(
@@ -38,40 +32,72 @@ def open_federation_client(
     ssl_context: ssl.SSLContext | None = None,
     timeout: float | None = 60.0,
     connect_timeout: float = 5.0,
-    max_connections: int = 1000,
+    max_connections: int | None = None,
+    max_connections_per_server: int | None = None,
+    keepalive_timeout: float = 15.0,
+    max_body: int = 100 * 1024 * 1024,
     trust_env: bool = False,
     connect_to: Mapping[SocketAddress, SocketAddress] | None = None,
 ) -> "AbstractAsyncContextManager[FederationClient]":
     """Open a client that finds servers with `resolver`, which keeps its owner.
 
     `ssl_context` None means the system's trust store. `timeout` in seconds is for a whole request,
-    from finding the server to the end of the body; `connect_timeout` for each target: its address
-    lookup, TCP and TLS. At most `max_connections` requests are under way, more wait their turn;
-    with that many connections open, idle ones included, further ones are closed after use. An
-    open connection takes up to 300 kB.
-    `trust_env` lets the environment name a proxy, past which the address policy can't hold.
+    from waiting for its turn to the end of the body; `connect_timeout` for TCP and TLS with each
+    target, once its addresses are looked up. A body of which `read()`, `text()` or `json()` would
+    take more than `max_body` bytes is a `ResponseTooLargeError`.
+
+    At most `max_connections` are open at once, idle and closing ones included (None: 1000, or half
+    of the files that this process may open if that is less), and at most
+    `max_connections_per_server` requests to one server are under way (None: as many as there may
+    be); idle connections are given up first, and then requests wait their turn. A connection is
+    kept for `keepalive_timeout` seconds after its last use; it takes up to 300 kB.
+
+    With `trust_env` the environment may name a proxy (`https_proxy`, `no_proxy`; read now), past
+    which the address policy can't hold; nothing else is taken from there. `ValueError` for one
+    that can't be used, and for limits that are no numbers above 0.
 
     `connect_to` maps (host, port) to the (IP address, port) to dial in its place, as of
     `AiohttpWellKnownFetcher`: for tests.
     """
+    if max_connections is None:
+        max_connections = affordable(0.5, 1000)
+    if max_connections_per_server is None:
+        max_connections_per_server = max_connections
+    for limit in (connect_timeout, max_connections, max_connections_per_server, max_body):
+        if not limit > 0:
+            raise ValueError(f"a limit of {limit!r}")
     return _opened(
         resolver,
-        ssl_context,
-        trust_env=trust_env,
+        Connections(max_connections),
+        {} if connect_to is None else connect_to,
+        ssl_context=ssl_context,
+        keepalive_timeout=keepalive_timeout,
         timeout=timeout,
         connect_timeout=connect_timeout,
         max_connections=max_connections,
-        connect_to={} if connect_to is None else connect_to,
+        max_connections_per_server=max_connections_per_server,
+        max_body=max_body,
+        proxy=EnvironmentProxy() if trust_env else None,
     )
 
 
 @asynccontextmanager
 async def _opened(
-    resolver: Resolver, ssl_context: ssl.SSLContext | None, *, trust_env: bool, **settings: Any
+    resolver: Resolver,
+    connections: Connections,
+    connect_to: Mapping[SocketAddress, SocketAddress],
+    *,
+    ssl_context: ssl.SSLContext | None,
+    keepalive_timeout: float,
+    **settings: Any,
 ) -> "AsyncIterator[FederationClient]":
-    sockets = Sockets()
-    async with open_session(sockets, ssl_context=ssl_context, trust_env=trust_env) as session:
-        client = FederationClient(resolver, session, sockets, **settings)
+    async with open_session(
+        connections,
+        ssl_context=ssl_context,
+        keepalive_timeout=keepalive_timeout,
+        response_class=FederationResponse,
+    ) as session:
+        client = FederationClient(resolver, Dialler(session, connections, connect_to), **settings)
         try:
             yield client
         finally:
@@ -86,24 +112,26 @@ class FederationClient:
     def __init__(
         self,
         resolver: Resolver,
-        session: aiohttp.ClientSession,
-        sockets: Sockets,
+        dialler: Dialler,
         *,
         timeout: float | None,
         connect_timeout: float,
         max_connections: int,
-        connect_to: Mapping[SocketAddress, SocketAddress],
+        max_connections_per_server: int,
+        max_body: int,
+        proxy: EnvironmentProxy | None,
     ) -> None:
         self._resolver = resolver
-        self._session = session
-        self._sockets = sockets
+        self._dialler = dialler
         self._timeout = timeout
         self._connect_timeout = connect_timeout
-        self._max_connections = max_connections
-        self._slots = asyncio.Semaphore(max_connections)
-        self._connect_to = connect_to
+        self._max_body = max_body
+        self._proxy = proxy
+        self._turns = asyncio.Semaphore(max_connections)
+        self._most_per_server = max_connections_per_server
+        self._turns_of = WeakValueDictionary[str, asyncio.Semaphore]()
         self._responses = WeakSet[aiohttp.ClientResponse]()
-        self._failed = Generations[tuple[str, int, str], float](_MOST_FAILED)
+        self._unreachable = Unreachable()
 
     @asynccontextmanager
     async def request(
@@ -117,115 +145,118 @@ class FederationClient:
         header (`TypeError`). `response.url` shows the target. Redirects are not followed.
 
         Targets are tried one after another, those that failed lately last. Of one target the
-        addresses are raced (RFC 8305), and a TLS failure at one goes on to the next. When every
-        target has failed, that is reported to the resolver, and what it finds then is tried once
-        more. Nothing is sent before a connection stands, and then only once; except that aiohttp
-        sends a request of an idempotent method (never POST) a second time when the connection
-        closes before the head of a response is complete. A body that is an open file is closed by
-        the first failure, which is then the last.
+        addresses are raced (RFC 8305), TLS included, those that failed lately last. When every
+        target has failed, that is reported to the resolver, and what it finds then is tried if it
+        leads elsewhere; if not, the next requests within 5 s get the same error at once. Trouble
+        of our own (DNS that can't be asked, no descriptor, no route) is told as that, and reported
+        to nobody. Nothing is sent before a connection stands, and then only once; except that a
+        request of an idempotent method (never POST) is sent a second time when a connection that
+        was kept closes before the head of a response is complete (RFC 9112, 9.3.1). A body that
+        is an open file is closed by the first failure, which is then the last.
 
         Raises what `Resolver.resolve` raises, `AddressNotAllowedError` when the policy forbids
-        every address, `ConnectError` when no target could be reached, `ValueError` for a path
-        that can't be sent as it stands, and aiohttp's errors and `TimeoutError` for what happens
-        on a connection.
+        every address, `ConnectError` when no target could be reached, `ValueError` for a method, a
+        path or a header that can't be sent as it stands, and aiohttp's errors and `TimeoutError`
+        for what happens on a connection.
         """
-        request = self._prepared(method, path, kwargs)
-        async with request.in_time():
-            await self._slots.acquire()
+        request = Outgoing(
+            server_name, method, path, kwargs, timeout=self._timeout, max_body=self._max_body
+        )
+        turn = self._turns_of.setdefault(
+            str(server_name).lower(), asyncio.Semaphore(self._most_per_server)
+        )
+        async with request.in_time("turn to be sent"):
+            await turn.acquire()
         try:
-            if self._sockets.open_at_least(self._max_connections):
-                request.headers.setdefault("Connection", "close")
-            response = await self._send(request, server_name)
-            self._responses.add(response)
-            async with response:
-                yield response
+            async with request.in_time("turn to be sent"):
+                await self._turns.acquire()
+            try:
+                response = await self._send(request, server_name)
+                response.outgoing = request
+                self._responses.add(response)
+                async with response:
+                    yield response
+            finally:
+                self._turns.release()
         finally:
-            self._slots.release()
+            turn.release()
 
-    def _prepared(self, method: str, path: str, kwargs: dict[str, Any]) -> Outgoing:
-        refused = _REFUSED & kwargs.keys()
-        if refused:
-            raise TypeError(f"{', '.join(sorted(refused))}: not for a federation request")
-        if not _PATH.fullmatch(path):
-            raise ValueError(f"not a path that can be sent as it stands: {shown(path)}")
-        headers = CIMultiDict(kwargs.pop("headers", None) or ())
-        if "Host" in headers:
-            raise TypeError("the Host header follows from the server name")
-        timeout = kwargs.pop("timeout", self._timeout)
-        if not isinstance(timeout, aiohttp.ClientTimeout):
-            timeout = aiohttp.ClientTimeout(total=timeout)
-        return Outgoing(method, path, headers, timeout, kwargs)
-
-    async def _send(
-        self, request: Outgoing, server_name: str | ServerName
-    ) -> aiohttp.ClientResponse:
+    async def _send(self, request: Outgoing, server_name: str | ServerName) -> FederationResponse:
         """Go through the targets, and once more through those of a fresh resolution."""
-        attempts: list[Attempt] = []
+        rounds = _Rounds()
         for last in (False, True):
-            async with request.in_time():
+            async with request.in_time("answer to where it is"):
                 resolution = await self._resolver.resolve(server_name)
-            response = await self._go_through(resolution, request, attempts)
+            if not last:
+                self._unreachable.check_server(resolution)
+            response = await self._go_through(resolution, request, rounds)
             if response is not None:
                 return response
-            if request.has_one_try:
+            if last or request.has_one_try or are_own(rounds.failures):
                 break
-            if not last:
-                async with request.in_time():
-                    await self._resolver.report_unreachable(resolution)
-        told = "; ".join(dict.fromkeys(map(str, attempts)))
-        if request.has_one_try:
-            told += "; the body, an open file, can't be sent again"
-        raise ConnectError(f"{server_name} can't be reached: {told}", attempts)
+            async with request.in_time("answer to where it is"):
+                await self._resolver.report_unreachable(resolution)
+        raise self._dead_end(resolution, request, rounds)
 
     async def _go_through(
-        self, resolution: Resolution, request: Outgoing, attempts: list[Attempt]
-    ) -> aiohttp.ClientResponse | None:
+        self, resolution: Resolution, request: Outgoing, rounds: "_Rounds"
+    ) -> FederationResponse | None:
         """Return the response of the first target that can be reached, None if none can."""
         forbidden: list[IPAddress] = []
         only_forbidden = True
-        for target in self._in_order(resolution):
+        for target in self._unreachable.in_order(resolution):
             request_to = TargetRequest(
                 self._resolver,
-                self._session,
+                self._dialler,
                 resolution,
                 target,
                 request,
+                tried=rounds.tried,
                 connect_timeout=self._connect_timeout,
-                connect_to=self._connect_to,
+                proxy=self._proxy.settings(target.host, target.port) if self._proxy else {},
             )
-            key = (target.host, target.port, resolution.tls_name)
             response = None
             try:
-                response = await request_to.response()
+                async with request.in_time(f"response from {target}"):
+                    response = await request_to.response()
                 only_forbidden = False
             except AddressNotAllowedError as error:
                 forbidden += error.addresses
             except TimeoutError:
-                if not attempts:  # or short requests would never come to the other targets
-                    self._try_last(key)
+                if not rounds.attempts:  # or short requests would never come to the other targets
+                    self._unreachable.put_target(resolution, target)
                 raise
             if response is not None:
-                self._failed.delete(key)
+                self._unreachable.delete_target(resolution, target)
                 return response
-            self._try_last(key)
-            attempts += request_to.attempts
+            self._unreachable.put_target(resolution, target)
+            rounds.attempts += request_to.attempts
+            rounds.failures += request_to.failures.values()
             if request.has_one_try:
                 break
         if only_forbidden:
             raise AddressNotAllowedError(str(resolution.server_name), forbidden)
         return None
 
-    def _try_last(self, key: tuple[str, int, str]) -> None:
-        self._failed.put(key, asyncio.get_running_loop().time() + _TRIED_LAST_FOR)
+    def _dead_end(
+        self, resolution: Resolution, request: Outgoing, rounds: "_Rounds"
+    ) -> ConnectError:
+        """Return the error of a request that reached no target; the next ones get it too."""
+        is_own = are_own(rounds.failures)
+        told = "; ".join(dict.fromkeys(map(str, rounds.attempts)))
+        if request.has_one_try:
+            told += "; the body, an open file, can't be sent again"
+        what = "could not be tried, which is trouble of our own" if is_own else "can't be reached"
+        error = ConnectError(f"{resolution.server_name} {what}: {told}", rounds.attempts)
+        if not is_own and not request.has_one_try:
+            self._unreachable.put_server(resolution, error)
+        return error
 
-    def _in_order(self, resolution: Resolution) -> Sequence[Target]:
-        """Return the targets, those that failed lately last."""
-        if len(resolution.targets) == 1:
-            return resolution.targets
-        now = asyncio.get_running_loop().time()
 
-        def failed_lately(target: Target) -> bool:
-            key = (target.host, target.port, resolution.tls_name)
-            return (self._failed.get(key) or 0.0) > now
+@define
+class _Rounds:
+    """What was tried for one request, and how it failed."""
 
-        return sorted(resolution.targets, key=failed_lately)
+    tried: set[Hashable] = field(factory=set)
+    attempts: list[Attempt] = field(factory=list)
+    failures: list[Failure] = field(factory=list)

@@ -1,21 +1,26 @@
 """One request, and its way to one target of a resolution."""
 
-import asyncio
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 
-import aiohttp
 from attrs import evolve, frozen
-from multidict import CIMultiDict
 
 from matrix_resolve.core.names import IPAddress
 from matrix_resolve.core.resolution import Resolution, Target
 from matrix_resolve.errors import AddressLookupError, AddressNotAllowedError
+from matrix_resolve.federation.outgoing import Outgoing
+from matrix_resolve.federation.response import FederationResponse
 from matrix_resolve.resolver import Resolver
+from matrix_resolve.transport.attempts import Budget, SocketAddress
 from matrix_resolve.transport.dialling import Dialling
-from matrix_resolve.transport.pinning import SocketAddress
+from matrix_resolve.transport.exchange import MAX_HEADERS
+from matrix_resolve.transport.failures import Failure
+from matrix_resolve.transport.race import Dialler
+
+# Bytes that may be received before the head of a response is complete: TLS, the header fields, and
+# what is read at once after them.
+_BEFORE_BODY = MAX_HEADERS + 384 * 1024
 
 
 @frozen(kw_only=True)
@@ -31,83 +36,43 @@ class Attempt:
         return f"{self.target}{at}: {self.reason}"
 
 
-class Outgoing:
-    """What is to be sent, and until when."""
-
-    def __init__(
-        self,
-        method: str,
-        path: str,
-        headers: CIMultiDict[str],
-        timeout: aiohttp.ClientTimeout,
-        kwargs: Mapping[str, Any],
-    ) -> None:
-        self.method = method
-        self.path = path
-        self.headers = headers
-        self.kwargs = kwargs
-        self.connect_timeout = timeout.connect
-        self._timeout = timeout
-        now = asyncio.get_running_loop().time()
-        # 0 is no limit, as aiohttp has it.
-        self._ends_at = now + timeout.total if timeout.total else None
-
-    def in_time(self) -> asyncio.Timeout:
-        """Return what raises `TimeoutError` when the time of the request is used up."""
-        return asyncio.timeout_at(self._ends_at)
-
-    def timeout(self, connect: float) -> aiohttp.ClientTimeout:
-        """Return the time that is left, of which `connect` seconds are for connecting."""
-        total = None
-        if self._ends_at is not None:
-            total = self._ends_at - asyncio.get_running_loop().time()
-            if total <= 0:
-                raise TimeoutError("the time of the request is used up")
-        given = self._timeout
-        return aiohttp.ClientTimeout(
-            total=total,
-            connect=connect,
-            sock_read=given.sock_read,
-            sock_connect=given.sock_connect,
-            ceil_threshold=given.ceil_threshold,
-        )
-
-    @property
-    def has_one_try(self) -> bool:
-        """Whether the body is an open file, which aiohttp closes (in a while) at any failure."""
-        data = self.kwargs.get("data")
-        return isinstance(data, io.IOBase) and not isinstance(data, io.BytesIO | io.StringIO)
-
-
 class TargetRequest:
-    """A request on its way to one target of a resolution."""
+    """A request on its way to one target of a resolution.
+
+    `tried` are the ways that have failed, and need not be gone again. `failures` tells why each
+    address, or None for the target as a whole, could not be connected to.
+    """
 
     def __init__(
         self,
         resolver: Resolver,
-        session: aiohttp.ClientSession,
+        dialler: Dialler,
         resolution: Resolution,
         target: Target,
         outgoing: Outgoing,
         *,
+        tried: set[Hashable],
         connect_timeout: float,
-        connect_to: Mapping[SocketAddress, SocketAddress],
+        proxy: dict[str, Any],
     ) -> None:
         self._resolver = resolver
         self._outgoing = outgoing
         self._target = target
         self._to_one = evolve(resolution, targets=(target,))
+        self._tried = tried
+        self._proxy = proxy
         self._dialling = Dialling(
-            session,
+            dialler,
             target.host,
             target.port,
             self._addresses,
             connect_timeout=min(connect_timeout, outgoing.connect_timeout or connect_timeout),
-            connect_to=connect_to,
+            budget=Budget(_BEFORE_BODY),
+            proxy=proxy,
         )
-        self._failures: dict[str | None, str] = {}
+        self.failures: dict[str | None, Failure] = self._dialling.failures
 
-    async def response(self) -> aiohttp.ClientResponse | None:
+    async def response(self) -> FederationResponse | None:
         """Return the response, None if the target can't be connected to.
 
         Raises `AddressNotAllowedError`, and what happens on a connection.
@@ -115,36 +80,55 @@ class TargetRequest:
         outgoing = self._outgoing
         headers = outgoing.headers.copy()
         headers["Host"] = self._to_one.host_header
+        if self._proxy and not self._is_new(None):
+            return None
         try:
-            return await self._dialling.request(
+            response = await self._dialling.request(
                 outgoing.method,
                 outgoing.path,
                 headers=headers,
                 server_hostname=self._to_one.tls_name.lower(),
-                limits=outgoing.timeout,
+                limits=outgoing.limits,
                 can_repeat=not outgoing.has_one_try,
                 **outgoing.kwargs,
             )
+            return cast(FederationResponse | None, response)
         except AddressLookupError as error:
-            self._failures[None] = error.reason
+            # That there are none is known; that they could not be asked for is our own trouble.
+            if error.temporary:
+                host = self._target.host
+                reason = f"the addresses of {host} could not be looked up: {error.reason}"
+                self.failures[None] = Failure(reason, is_own=True)
+            else:
+                self.failures[None] = Failure(error.reason)
             return None
         except AddressNotAllowedError as error:
-            forbidden = "the address policy forbids it"
-            self._failures |= {str(address): forbidden for address in error.addresses}
+            forbidden = Failure("the address policy forbids it")
+            self.failures |= {str(address): forbidden for address in error.addresses}
             raise
 
     @property
     def attempts(self) -> list[Attempt]:
         """Each address that could not be connected to, or None for the whole target, and why."""
-        failures = self._failures | self._dialling.failures
         return [
             Attempt(
-                target=self._target, address=None if at is None else ip_address(at), reason=reason
+                target=self._target,
+                address=None if at is None else ip_address(at),
+                reason=failure.reason,
             )
-            for at, reason in failures.items()
+            for at, failure in self.failures.items()
         ]
 
     async def _addresses(self) -> Sequence[SocketAddress]:
         """Return the addresses to dial: looked up, allowed, in order."""
         endpoints = await self._resolver.endpoints(self._to_one)
-        return [(str(endpoint.address), endpoint.port) for endpoint in endpoints]
+        found = [(str(endpoint.address), endpoint.port) for endpoint in endpoints]
+        return [address for address in found if self._is_new(address)]
+
+    def _is_new(self, address: SocketAddress | None) -> bool:
+        """Return whether this way has not been gone yet; it has now."""
+        to = self._to_one
+        way = to.host_header, to.tls_name, self._target.host, self._target.port, address
+        is_new = way not in self._tried
+        self._tried.add(way)
+        return is_new

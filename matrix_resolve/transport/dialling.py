@@ -1,17 +1,15 @@
-"""The way to one host: its addresses raced, and those that may still do one by one."""
+"""The way to one host: a connection that is open, or else the first of its addresses to answer."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import aiohttp
 from yarl import URL
 
 from matrix_resolve.core.names import parse_ip_literal
-from matrix_resolve.transport.pinning import Find, SocketAddress, pin
-from matrix_resolve.transport.sockets import new_record
-from matrix_resolve.transport.words import in_words
+from matrix_resolve.transport.attempts import Attempt, Budget, Find, SocketAddress
+from matrix_resolve.transport.failures import Failure
+from matrix_resolve.transport.race import Dialler, Race
 
 _HTTPS_PORT: Final = 443
 
@@ -20,62 +18,81 @@ class Dialling:
     """Connects to a host and port within `connect_timeout` seconds, and sends one request.
 
     `find` gives the (IP address, port) pairs to dial, in order; it is called when there is no open
-    connection to reuse. `connect_to` maps (host in lower case, port) to one to dial in their
-    place. `failures` tells why each address, or None for the host as a whole, could not be
-    connected to.
+    connection to use again, and has its own time; none found is none to dial. `proxy` are aiohttp's
+    settings for one. What is received is taken off `budget`.
+    `failures` tells why each address, or None for the host as a whole, could not be connected to.
     """
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        dialler: Dialler,
         host: str,
         port: int,
         find: Find,
         *,
         connect_timeout: float,
-        connect_to: Mapping[SocketAddress, SocketAddress],
+        budget: Budget | None = None,
+        proxy: Mapping[str, Any] | None = None,
     ) -> None:
-        self._session = session
+        self._dialler = dialler
         self._host = host.lower()  # so that spellings of a name share connections
         self._port = port
         self._find = find
-        self._mapped = connect_to.get((self._host, port))
+        self._mapped = dialler.connect_to.get((self._host, port))
         self._is_literal = parse_ip_literal(host) is not None
         self._connect_timeout = connect_timeout
-        self._until = asyncio.get_running_loop().time() + connect_timeout
-        self._found: Sequence[SocketAddress] = ()
-        self.failures: dict[str | None, str] = {}
+        self._budget = budget or Budget()
+        self._proxy = proxy or {}
+        self.failures: dict[str | None, Failure] = {}
 
     async def request(
         self,
         method: str,
         path: str,
         *,
-        limits: Callable[[float], aiohttp.ClientTimeout],
+        server_hostname: str,
+        limits: Callable[[float | None], aiohttp.ClientTimeout],
         can_repeat: bool = True,
         **settings: Any,
     ) -> aiohttp.ClientResponse | None:
         """Return the response, None if no address takes a connection.
 
         `path` goes out byte for byte. `limits` gives the time-outs, of which so many seconds are
-        for connecting. Without `can_repeat` there is only one attempt. Raises what `find` raises,
-        and what happens on a connection.
+        for connecting. The addresses race for a connection, TLS and all, and the first one that
+        has it is sent the request (RFC 8305). Without `can_repeat` there is one attempt, in which
+        they race for TCP only. Raises what `find` raises, and what happens on a connection.
         """
         url = URL(f"https://{self._authority()}{path}", encoded=True)
-        send = partial(self._session.request, method, url, allow_redirects=False, **settings)
-        if self._is_literal:  # aiohttp dials it without asking for addresses
-            await self._look_up()
-        response = await self._attempt(self._look_up, send, limits)
-        # When TLS fails at one address, aiohttp goes on without the first of each family, not
-        # without that one; and of several that failed it tells the last race only. So each that
-        # has not failed by itself is now dialled by itself.
-        raced = len(self.failures) > 1
-        left = [found for found in self._found if raced or found[0] not in self.failures]
-        for place, found in enumerate(left):
-            if response is None and can_repeat:
-                share = 1 / (len(left) - place)
-                response = await self._attempt(_just(found), send, limits, share)
-        return response
+        key = url.authority, server_hostname, self._proxy.get("proxy")
+
+        async def send(attempt: Attempt, seconds: float | None) -> aiohttp.ClientResponse:
+            attempt.begin()
+            return await self._dialler.session.request(
+                method,
+                url,
+                allow_redirects=False,
+                server_hostname=server_hostname,
+                timeout=limits(seconds),
+                **self._proxy,
+                **settings,
+            )
+
+        if can_repeat and self._dialler.connections.has_idle(key):
+            try:
+                return await send(Attempt(key, self._host, None, self._budget), None)
+            except aiohttp.ClientConnectorError:
+                pass  # it has been closed meanwhile
+        together: Sequence[Sequence[SocketAddress]] = [()]
+        if not self._proxy or self._is_literal:
+            found = await self._find()
+            if not found:
+                return None
+            addresses = found if self._mapped is None else [self._mapped]
+            together = [self._dialler.in_order(addresses)]
+            if can_repeat:
+                together = [[address] for address in together[0]]
+        race = Race(self._dialler, send, self._connect_timeout, self.failures)
+        return await race.run([Attempt(key, self._host, at, self._budget) for at in together])
 
     def _authority(self) -> str:
         """Return what stands in the URL: a literal is dialled as it stands there."""
@@ -85,43 +102,3 @@ class Dialling:
         host, port = at
         bracketed = f"[{host}]" if ":" in host else host
         return bracketed if port == _HTTPS_PORT else f"{bracketed}:{port}"
-
-    async def _look_up(self) -> Sequence[SocketAddress]:
-        found = await self._find()
-        self._found = found if self._mapped is None else [self._mapped]
-        return self._found
-
-    async def _attempt(
-        self,
-        find: Find,
-        send: Callable[..., Awaitable[aiohttp.ClientResponse]],
-        limits: Callable[[float], aiohttp.ClientTimeout],
-        share: float = 1.0,
-    ) -> aiohttp.ClientResponse | None:
-        """Return the response if any of the addresses takes a connection.
-
-        For that there is a `share` of the time that is left.
-        """
-        late = f"no connection within {self._connect_timeout:g} s"
-        left = self._until - asyncio.get_running_loop().time()
-        if left <= 0:
-            self.failures = self.failures or {None: late}
-            return None
-        pin(find, self._host)
-        dialled = new_record()
-        try:
-            return await send(timeout=limits(left * share))
-        except aiohttp.ConnectionTimeoutError:
-            reason = late
-        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
-            reason = in_words(error)
-        at: Sequence[str | None] = dialled or [None]
-        self.failures |= dict.fromkeys(at, reason)
-        return None
-
-
-def _just(address: SocketAddress) -> Find:
-    async def just() -> Sequence[SocketAddress]:
-        return [address]
-
-    return just

@@ -1,34 +1,48 @@
 """The only kind of aiohttp session there is here."""
 
+import encodings.idna  # noqa: F401  # or the first name would import it, for want of descriptors in vain
 import ssl
 from typing import Any
 
 import aiohttp
 
+from matrix_resolve.transport.connections import Connections
+from matrix_resolve.transport.exchange import MAX_HEADERS, Request, Response
+from matrix_resolve.transport.guard import GuardedContext
 from matrix_resolve.transport.pinning import PinnedResolver
-from matrix_resolve.transport.sockets import Sockets
 from matrix_resolve.transport.tls import default_ssl_context
 
 
 def open_session(
-    sockets: Sockets,
+    connections: Connections,
     *,
     ssl_context: ssl.SSLContext | None = None,
     force_close: bool = False,
+    keepalive_timeout: float | None = None,
+    response_class: type[Response] = Response,
     **settings: Any,
 ) -> aiohttp.ClientSession:
-    """Open a session that dials what is pinned, through `sockets`, and keeps no cookies.
+    """Open a session that dials what an attempt may, by `connections`, and keeps no cookies.
 
     `ssl_context` None means the system's trust store. `settings` are `ClientSession`'s.
     """
     connector = aiohttp.TCPConnector(
         resolver=PinnedResolver(),
         use_dns_cache=False,  # it ignores TTLs, and would keep what is no longer pinned
-        ssl=ssl_context or default_ssl_context(),
+        ssl=GuardedContext(ssl_context or default_ssl_context()),
         force_close=force_close,
-        limit=0,  # how many at once is for the callers to say
-        socket_factory=sockets,
+        keepalive_timeout=keepalive_timeout,
+        limit=0,  # how many at once is for `connections` to say
+        socket_factory=connections,
     )
     return aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), **settings
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        request_class=Request,
+        response_class=response_class,
+        # All header fields together have a limit, in whatever lines they come.
+        max_line_size=MAX_HEADERS,
+        max_field_size=MAX_HEADERS,
+        max_headers=MAX_HEADERS,
+        **settings,
     )

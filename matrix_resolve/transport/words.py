@@ -9,7 +9,7 @@ import aiohttp
 _MOST: Final = 200
 
 
-def in_words(error: Exception) -> str:
+def in_words(error: BaseException) -> str:
     """Return a reason for a person: the cause that aiohttp wraps, short, on one line of ASCII."""
     if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.__cause__, Exception):
         error = error.__cause__

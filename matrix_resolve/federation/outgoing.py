@@ -1,0 +1,131 @@
+"""A request that is to be sent: what, and until when."""
+
+import asyncio
+import io
+import math
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
+
+import aiohttp
+from multidict import CIMultiDict
+
+from matrix_resolve.errors import shown
+
+_REFUSED: Final = frozenset(
+    {"params", "allow_redirects", "server_hostname", "ssl", "proxy"}
+    | {"ssl_context", "verify_ssl", "fingerprint"}  # what `ssl` was called before
+    | {"proxy_auth", "proxy_headers"}
+)
+# A path and query that can go out as they are: no space, control, or fragment, no empty query.
+_PATH: Final = re.compile(r"/[\x21\x22\x24-\x3e\x40-\x7e]*(\?[\x21\x22\x24-\x7e]+)?")
+# RFC 9110, 5.6.2: what methods and the names of header fields consist of.
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_NOT_IN_VALUES: Final = re.compile(r"[\r\n\0]")
+
+
+class Outgoing:
+    """What is to be sent to a server, and until when.
+
+    Raises `TypeError` and `ValueError` for what can't be sent as it stands.
+    """
+
+    def __init__(
+        self,
+        server_name: object,
+        method: str,
+        path: str,
+        kwargs: dict[str, Any],
+        *,
+        timeout: float | None,
+        max_body: int,
+    ) -> None:
+        refused = _REFUSED & kwargs.keys()
+        if refused:
+            raise TypeError(f"{', '.join(sorted(refused))}: not for a federation request")
+        if not _PATH.fullmatch(path):
+            raise ValueError(f"not a path that can be sent as it stands: {shown(path)}")
+        if not _TOKEN.fullmatch(method) or method.upper() == "CONNECT":
+            raise ValueError(f"not a method of a federation request: {shown(method)}")
+        self.server_name: Final = server_name
+        self.method: Final = method
+        self.path: Final = path
+        self.headers: Final = _headers(kwargs.pop("headers", None))
+        self.max_body: Final = max_body
+        self._timeout = _timeout(kwargs.pop("timeout", timeout))
+        if isinstance(kwargs.get("data"), aiohttp.FormData):
+            kwargs["data"] = kwargs["data"]()  # which can be sent again
+        self.kwargs: Final = kwargs
+        self.connect_timeout: Final = self._timeout.connect
+        self._began = asyncio.get_running_loop().time()
+        total = self._timeout.total
+        self._ends_at = None if total is None else self._began + total
+
+    @asynccontextmanager
+    async def in_time(self, awaited: str) -> AsyncIterator[None]:
+        """Raise `TimeoutError` when the time of the request is used up, while waiting for that."""
+        with self.telling(awaited):
+            async with asyncio.timeout_at(self._ends_at):
+                yield
+
+    @contextmanager
+    def telling(self, awaited: str) -> Iterator[None]:
+        """Have a `TimeoutError` tell which server did not give what, after how many seconds."""
+        try:
+            yield
+        except TimeoutError as error:
+            seconds = asyncio.get_running_loop().time() - self._began
+            kind = type(error) if isinstance(error, aiohttp.ServerTimeoutError) else TimeoutError
+            raise kind(f"{self.server_name}: no {awaited} after {seconds:.3g} s") from error
+
+    def limits(self, connect: float | None) -> aiohttp.ClientTimeout:
+        """Return the time that is left, of which `connect` seconds are for connecting."""
+        total = None
+        if self._ends_at is not None:
+            total = max(0.001, self._ends_at - asyncio.get_running_loop().time())
+        given = self._timeout
+        return aiohttp.ClientTimeout(
+            total=total,
+            connect=connect,
+            sock_read=given.sock_read,
+            sock_connect=given.sock_connect,
+            ceil_threshold=given.ceil_threshold,
+        )
+
+    @property
+    def has_one_try(self) -> bool:
+        """Whether the body is an open file, which aiohttp closes (in a while) at any failure."""
+        data = self.kwargs.get("data")
+        return isinstance(data, io.IOBase) and not isinstance(data, io.BytesIO | io.StringIO)
+
+
+def _headers(given: Any) -> CIMultiDict[str]:
+    headers = CIMultiDict[str](given or ())
+    for name, value in headers.items():
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"invalid name of a header field: {shown(name)}")
+        if isinstance(value, str) and _NOT_IN_VALUES.search(value):
+            raise ValueError(f"invalid value of a header field: {shown(value)}")
+    if "Host" in headers:
+        raise TypeError("the Host header follows from the server name")
+    return headers
+
+
+def _timeout(given: Any) -> aiohttp.ClientTimeout:
+    """Return limits in which None is the only one that means none."""
+    if not isinstance(given, aiohttp.ClientTimeout):
+        given = aiohttp.ClientTimeout(total=given)
+    limits = {
+        name: _limit(getattr(given, name))
+        for name in ("total", "connect", "sock_read", "sock_connect")
+    }
+    return aiohttp.ClientTimeout(**limits, ceil_threshold=given.ceil_threshold)
+
+
+def _limit(seconds: float | None) -> float | None:
+    if seconds is None or seconds == math.inf:
+        return None
+    if not seconds >= 0:
+        raise ValueError(f"a time-out of {seconds!r} s")
+    return seconds or None  # 0 is no limit, as aiohttp has it

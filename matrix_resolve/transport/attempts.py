@@ -1,0 +1,85 @@
+"""One go at connecting and sending: what aiohttp is to know of it, wherever it is."""
+
+import errno
+import math
+import socket
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextvars import ContextVar
+from typing import Final, Protocol
+
+SocketAddress = tuple[str, int]
+
+Find = Callable[[], Awaitable[Sequence[SocketAddress]]]
+"""Gives the (IP address, port) pairs to dial, in order."""
+
+_current: ContextVar["Attempt"] = ContextVar("attempt")
+
+
+class OvertakenError(Exception):
+    """Another attempt has a connection already."""
+
+
+class Budget:
+    """How many bytes may still be received; several connections may share one."""
+
+    def __init__(self, left: float = math.inf) -> None:
+        self.left = left
+
+
+class Claimed(Protocol):
+    """What several attempts want to have."""
+
+    def claim(self, attempt: "Attempt", /) -> None:
+        """Let `attempt` have it; raise `OvertakenError` if another one has it."""
+
+
+class Attempt:
+    """What one request of aiohttp's may dial, and how far it has come.
+
+    `host`, in lower case, is dialled at `addresses`; any other host is a proxy. With None only a
+    connection may be used that is open already. aiohttp shares the current attempt by the context
+    of its task.
+    """
+
+    def __init__(
+        self,
+        key: Hashable,
+        host: str,
+        addresses: Sequence[SocketAddress] | None,
+        budget: Budget,
+    ) -> None:
+        self.key: Final = key
+        self.host: Final = host
+        self.addresses: Final = addresses
+        self.budget: Final = budget
+        self.has_room = False
+        self.has_tcp = False
+        self.has_sent = False
+        self.sockets: list[socket.socket] = []
+        self.dialled: list[str] = []
+        self.failure: Exception | None = None
+        self.race: Claimed | None = None
+
+    @staticmethod
+    def current() -> "Attempt":
+        """Return the attempt that this task makes."""
+        return _current.get()
+
+    def begin(self) -> None:
+        """Become the current attempt."""
+        _current.set(self)
+
+    def may_dial(self) -> None:
+        """Raise `OSError` unless a socket may be opened.
+
+        aiohttp repeats requests of some methods when a connection closes before the head of the
+        response is complete. That of a new one would be no better (RFC 9112, 9.3.1).
+        """
+        if self.addresses is None or (self.has_sent and self.sockets):
+            raise OSError(errno.ENOTCONN, "there is no connection to use again")
+
+    def claim(self) -> None:
+        """Hear that there is a connection; raise `OvertakenError` if it is not wanted any more."""
+        if self.race is not None:
+            self.race.claim(self)
+        self.has_sent = True

@@ -1,0 +1,62 @@
+"""A request and its response on a connection: what aiohttp is made to do besides."""
+
+import asyncio
+from typing import Final, cast
+
+import aiohttp
+from aiohttp.connector import Connection
+
+from matrix_resolve.interfaces import heard_from_peer
+from matrix_resolve.transport.attempts import Attempt
+from matrix_resolve.transport.connections import Socket
+from matrix_resolve.transport.guard import GuardedTls
+
+# Bytes of all header fields of a response, in any number of lines.
+MAX_HEADERS: Final = 64 * 1024
+
+
+class Request(aiohttp.ClientRequest):
+    """Goes out only if its attempt has not been overtaken, and on a connection under guard."""
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        """Send the request; what it raises closes the connection."""
+        heard_from_peer()
+        attempt = Attempt.current()
+        attempt.claim()
+        protocol, transport = conn.protocol, conn.transport
+        assert protocol is not None
+        if transport is None:
+            raise aiohttp.ServerDisconnectedError
+        tls = cast(GuardedTls, transport.get_extra_info("ssl_object"))
+        tls.budget = attempt.budget
+        sock = tls.socket = attempt.sockets[-1] if attempt.sockets else tls.socket
+        assert isinstance(sock, Socket)
+        sock.used()
+        if "close" in self.headers.get("Connection", "").lower():
+            protocol.force_close()  # aiohttp looks for it in the response only (RFC 9112, 9.6)
+
+        def ended() -> None:
+            tls.rest()
+            # After this aiohttp takes the connection back, or closes it.
+            asyncio.get_running_loop().call_soon(sock.released, attempt.key, transport)
+
+        conn.add_callback(ended)
+        return await super().send(conn)
+
+
+class Response(aiohttp.ClientResponse):
+    """Has a limit for its headers."""
+
+    async def start(self, connection: Connection) -> "Response":
+        """Receive the head of the response."""
+        attempt = Attempt.current()
+        try:
+            await super().start(connection)
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            attempt.failure = error
+            raise
+        if sum(len(name) + len(value) for name, value in self.raw_headers) > MAX_HEADERS:
+            raise aiohttp.ClientResponseError(
+                self.request_info, (), status=400, message=f"headers over {MAX_HEADERS} bytes"
+            )
+        return self

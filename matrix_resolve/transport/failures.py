@@ -1,0 +1,44 @@
+"""Why an address could not be connected to, and whose trouble that is."""
+
+import errno
+from collections.abc import Collection
+from typing import Final
+
+from attrs import frozen
+
+from matrix_resolve.errors import is_own_trouble
+from matrix_resolve.transport.words import in_words
+
+# For want of these no other address could have been dialled either.
+_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+@frozen
+class Failure:
+    """Why an address could not be connected to, in words.
+
+    `is_own`: that was trouble of our own. `is_general`: no other address would have been better.
+    """
+
+    reason: str
+    is_own: bool = False
+    is_general: bool = False
+
+    @classmethod
+    def of(cls, error: BaseException) -> "Failure":
+        """Return the failure that aiohttp tells."""
+        is_own = is_own_trouble(error)
+        cause = error.__cause__
+        is_general = is_own and isinstance(cause, OSError) and cause.errno in _RESOURCES
+        return cls(in_words(error), is_own, is_general)
+
+
+def are_own(failures: Collection[Failure]) -> bool:
+    """Return whether these say nothing about the other side.
+
+    That some address has no route here (there may be no IPv6) says nothing either, unless it is
+    the only one.
+    """
+    if any(failure.is_general for failure in failures):
+        return True
+    return bool(failures) and all(failure.is_own for failure in failures)

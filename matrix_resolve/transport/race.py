@@ -1,0 +1,159 @@
+"""The addresses of one host, raced for a connection (RFC 8305), TLS and all."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+import aiohttp
+
+from matrix_resolve.core.generations import Generations
+from matrix_resolve.transport.attempts import Attempt, OvertakenError, SocketAddress
+from matrix_resolve.transport.connections import Connections
+from matrix_resolve.transport.failures import Failure
+
+# Seconds that an address has for itself before the next one is dialled beside it: until TCP has
+# connected (RFC 8305, 5), and until TLS has.
+_TCP_HEAD_START: Final = 0.25
+_TLS_HEAD_START: Final = 1.5
+# An address that failed, or was overtaken, is tried after the others for so long (seconds).
+_TRIED_LAST_FOR: Final = 60.0
+_MOST_FAILED: Final = 10_000
+_LEAST: Final = 0.001  # for aiohttp 0 seconds are no limit
+
+Send = Callable[[Attempt, float | None], Awaitable[aiohttp.ClientResponse]]
+"""Makes an attempt, with so many seconds for connecting."""
+
+
+class Dialler:
+    """Dials for one session, and knows which addresses failed lately.
+
+    `connect_to` maps (host in lower case, port) to one to dial in its place.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        connections: Connections,
+        connect_to: Mapping[SocketAddress, SocketAddress],
+    ) -> None:
+        self.session: Final = session
+        self.connections: Final = connections
+        self.connect_to: Final = connect_to
+        self._failed = Generations[SocketAddress, float](_MOST_FAILED)
+
+    def failed(self, attempt: Attempt) -> None:
+        """Hear that what was dialled did not answer, or not in time."""
+        until = asyncio.get_running_loop().time() + _TRIED_LAST_FOR
+        for address in attempt.addresses or ():
+            self._failed.put(address, until)
+
+    def answered(self, attempt: Attempt) -> None:
+        """Hear that there was a connection."""
+        for address in attempt.addresses or ():
+            self._failed.delete(address)
+
+    def in_order(self, addresses: Sequence[SocketAddress]) -> list[SocketAddress]:
+        """Return the addresses, those that failed lately last."""
+        now = asyncio.get_running_loop().time()
+        return sorted(addresses, key=lambda address: (self._failed.get(address) or 0.0) > now)
+
+
+class Race:
+    """Makes attempts one beside another until one of them has a connection.
+
+    It ends `connect_timeout` seconds after it began. `failures` is where it tells why an address,
+    or None for the host as a whole, could not be connected to.
+    """
+
+    def __init__(
+        self,
+        dialler: Dialler,
+        send: Send,
+        connect_timeout: float,
+        failures: dict[str | None, Failure],
+    ) -> None:
+        self._dialler = dialler
+        self._send = send
+        self._connect_timeout = connect_timeout
+        self._failures = failures
+        self._until = 0.0
+        self._running: dict[asyncio.Task[aiohttp.ClientResponse | None], Attempt] = {}
+        self._winner: Attempt | None = None
+
+    def claim(self, attempt: Attempt, /) -> None:
+        """Let the first attempt that has a connection go on; the others end."""
+        if self._winner is not None and self._winner is not attempt:
+            raise OvertakenError
+        self._winner = attempt
+        overtaken = True
+        for task, other in self._running.items():
+            if other is attempt:
+                overtaken = False
+            elif not task.done():
+                task.cancel()
+                if overtaken:
+                    self._dialler.failed(other)
+
+    async def run(self, attempts: Sequence[Attempt]) -> aiohttp.ClientResponse | None:
+        """Return the response at the first address that takes a connection, None if none does.
+
+        Raises what happens on the connection.
+        """
+        await self._dialler.connections.make_room(attempts[0])
+        now = asyncio.get_running_loop().time
+        self._until = now() + self._connect_timeout
+        if len(attempts) == 1:
+            return await self._go(attempts[0])
+        try:
+            for place, attempt in enumerate(attempts):
+                started = now()
+                share = (self._until - started) / (len(attempts) - place)
+                task = asyncio.create_task(self._go(attempt))
+                self._running[task] = attempt
+                for head_start in (_TCP_HEAD_START, _TLS_HEAD_START):
+                    left = started + min(head_start, share) - now()
+                    await asyncio.wait([task], timeout=left)
+                    if task.done() or not attempt.has_tcp:
+                        break
+                if self._winner is not None:
+                    break
+            while self._running:
+                done, _ = await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    attempt = self._running.pop(task)
+                    if self._winner in (None, attempt):
+                        response = task.result()
+                        if response is not None:
+                            return response
+            return None
+        finally:
+            for task in self._running:
+                task.cancel()
+            if self._running:
+                await asyncio.wait(self._running)
+
+    async def _go(self, attempt: Attempt) -> aiohttp.ClientResponse | None:
+        """Make one attempt; return None if there is no connection."""
+        connections = self._dialler.connections
+        attempt.race = self
+        try:
+            if not attempt.has_room:
+                await connections.make_room(attempt)
+            seconds = self._until - asyncio.get_running_loop().time()
+            response = await self._send(attempt, max(seconds, _LEAST))
+        except aiohttp.ConnectionTimeoutError:
+            reason = f"no connection within {self._connect_timeout:g} s"
+            failure = Failure(reason + ": TCP connected, TLS did not" * attempt.has_tcp)
+        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, UnicodeError) as error:
+            if attempt.failure is not None:
+                raise attempt.failure from None
+            failure = Failure.of(error)
+        else:
+            self._dialler.answered(attempt)
+            return response
+        finally:
+            connections.leave_room(attempt)
+        self._dialler.failed(attempt)
+        at: Sequence[str | None] = attempt.dialled or [None]
+        self._failures |= dict.fromkeys(at, failure)
+        return None
