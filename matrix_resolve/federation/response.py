@@ -31,7 +31,7 @@ class FederationResponse(Response):
         Raises `ResponseTooLargeError`, `TimeoutError`, and aiohttp's errors.
         """
         if self._body is None:  # where aiohttp keeps it
-            with self.outgoing.telling("the rest of the response"):
+            with self.outgoing.telling("rest of the response"):
                 try:
                     self._body = await self._read_all(self.outgoing.max_body)
                 except BaseException:
@@ -44,5 +44,7 @@ class FederationResponse(Response):
         async for piece in self.content.iter_any():
             body += piece
             if len(body) > most:
-                raise ResponseTooLargeError(f"the response of {self.url.host} is over {most} bytes")
+                raise ResponseTooLargeError(
+                    f"the response of {self.outgoing.server_name} is over {most} bytes"
+                )
         return bytes(body)

@@ -87,7 +87,7 @@ class Connections:
         return self._idle_of[key] > 0
 
     def put_idle(self, sock: "Socket", key: Hashable, transport: asyncio.Transport) -> None:
-        """Keep a connection that waits to be used again."""
+        """Note a connection that waits to be used again."""
         self._idle[sock] = key, transport
         self._idle_of[key] += 1
 
@@ -136,11 +136,14 @@ class Socket(socket.socket):
         self._connections.take_idle(self)
 
     def released(self, key: Hashable, transport: asyncio.Transport) -> None:
-        """Hear that the request is done with; aiohttp keeps the connection or is closing it."""
+        """Hear that the request is done with; aiohttp now keeps the connection or closes it."""
+        self._connections.put_idle(self, key, transport)
+        asyncio.get_running_loop().call_soon(self._check, transport)
+
+    def _check(self, transport: asyncio.Transport) -> None:
         if transport.is_closing():
+            self.used()
             asyncio.get_running_loop().call_later(_PARTING, transport.abort)
-        else:
-            self._connections.put_idle(self, key, transport)
 
     def close(self) -> None:
         """Close the socket."""

@@ -62,8 +62,9 @@ class Dialling:
         has it is sent the request (RFC 8305). Without `can_repeat` there is one attempt, in which
         they race for TCP only. Raises what `find` raises, and what happens on a connection.
         """
-        url = URL(f"https://{self._authority()}{path}", encoded=True)
-        key = url.authority, server_hostname, self._proxy.get("proxy")
+        authority = self._authority()
+        url = URL(f"https://{authority}{path}", encoded=True)
+        key = authority, server_hostname, self._proxy.get("proxy")
 
         async def send(attempt: Attempt, seconds: float | None) -> aiohttp.ClientResponse:
             attempt.begin()

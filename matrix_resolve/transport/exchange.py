@@ -1,6 +1,5 @@
 """A request and its response on a connection: what aiohttp is made to do besides."""
 
-import asyncio
 from typing import Final, cast
 
 import aiohttp
@@ -37,8 +36,7 @@ class Request(aiohttp.ClientRequest):
 
         def ended() -> None:
             tls.rest()
-            # After this aiohttp takes the connection back, or closes it.
-            asyncio.get_running_loop().call_soon(sock.released, attempt.key, transport)
+            sock.released(attempt.key, transport)
 
         conn.add_callback(ended)
         return await super().send(conn)

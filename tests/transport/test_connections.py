@@ -156,6 +156,7 @@ async def test_what_does_not_close_is_cut_off(monkeypatch: pytest.MonkeyPatch) -
     transport: Any = FakeTransport(sock)
     transport.closing = True
     sock.released("key", transport)
+    await asyncio.sleep(0)
     assert not connections.has_idle("key")
     (await asyncio.wait_for(opened(connections), HANGS)).close()
 
