@@ -21,6 +21,7 @@ from matrix_resolve.transport.attempts import Budget, SocketAddress
 from matrix_resolve.transport.connections import Connections, affordable
 from matrix_resolve.transport.dialling import Dialling
 from matrix_resolve.transport.failures import are_own
+from matrix_resolve.transport.guard import Turn
 from matrix_resolve.transport.race import Dialler
 from matrix_resolve.transport.session import open_session
 from matrix_resolve.transport.words import in_words, together
@@ -29,7 +30,8 @@ _HTTPS_PORT: Final = 443
 # Bytes. What a fetch may receive, besides the body: TLS and the headers of all its hops.
 _BESIDES: Final = 160 * 1024
 # What is taken in at once: small, so that a flood holds up nobody else.
-_PIECE: Final = 16 * 1024
+_PIECE: Final = 8 * 1024
+_BITE: Final = 1024
 
 
 class AiohttpWellKnownFetcher(Closeable):
@@ -100,6 +102,7 @@ class AiohttpWellKnownFetcher(Closeable):
             self._session = open_session(
                 self._connections,
                 ssl_context=self._ssl_context,
+                turn=Turn(),
                 force_close=True,  # a host is seldom asked twice within a day
                 headers={
                     "Accept": "application/json",
@@ -215,9 +218,10 @@ class AiohttpWellKnownFetcher(Closeable):
 async def _read(content: aiohttp.StreamReader, limit: int) -> bytes:
     body = bytearray()
     while len(body) < limit:
-        chunk = await content.read(limit - len(body))
+        chunk = await content.read(min(_BITE, limit - len(body)))
         if not chunk:
             break
         heard_from_peer()
         body += chunk
+        await asyncio.sleep(0)  # a body may come in thousands of chunks, all there already
     return bytes(body)

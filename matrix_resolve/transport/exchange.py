@@ -27,7 +27,7 @@ class Request(aiohttp.ClientRequest):
         if transport is None:
             raise aiohttp.ServerDisconnectedError
         tls = cast(GuardedTls, transport.get_extra_info("ssl_object"))
-        tls.budget = attempt.budget
+        tls.asks(transport, attempt.budget)
         sock = tls.socket = attempt.sockets[-1] if attempt.sockets else tls.socket
         assert isinstance(sock, Socket)
         sock.used()

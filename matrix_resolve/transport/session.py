@@ -8,7 +8,7 @@ import aiohttp
 
 from matrix_resolve.transport.connections import Connections
 from matrix_resolve.transport.exchange import MAX_HEADERS, Request, Response
-from matrix_resolve.transport.guard import GuardedContext
+from matrix_resolve.transport.guard import GuardedContext, Turn
 from matrix_resolve.transport.pinning import PinnedResolver
 from matrix_resolve.transport.tls import default_ssl_context
 
@@ -17,6 +17,7 @@ def open_session(
     connections: Connections,
     *,
     ssl_context: ssl.SSLContext | None = None,
+    turn: Turn | None = None,
     force_close: bool = False,
     keepalive_timeout: float | None = None,
     response_class: type[Response] = Response,
@@ -24,12 +25,13 @@ def open_session(
 ) -> aiohttp.ClientSession:
     """Open a session that dials what an attempt may, by `connections`, and keeps no cookies.
 
-    `ssl_context` None means the system's trust store. `settings` are `ClientSession`'s.
+    `ssl_context` None means the system's trust store. `turn` is that of
+    `GuardedContext`. `settings` are `ClientSession`'s.
     """
     connector = aiohttp.TCPConnector(
         resolver=PinnedResolver(),
         use_dns_cache=False,  # it ignores TTLs, and would keep what is no longer pinned
-        ssl=GuardedContext(ssl_context or default_ssl_context()),
+        ssl=GuardedContext(ssl_context or default_ssl_context(), turn),
         force_close=force_close,
         keepalive_timeout=keepalive_timeout,
         limit=0,  # how many at once is for `connections` to say
