@@ -5,8 +5,8 @@ Read as a private cache reads them. What the policy makes of it is in `lifetimes
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC
-from email.utils import parsedate_to_datetime
+
+from matrix_resolve.core.http_dates import read_http_date
 
 Headers = Sequence[tuple[str, str]]
 
@@ -33,10 +33,10 @@ def stated_lifetime(headers: Headers, received_at: float) -> float | None:
         expires = _first(headers, "expires")
         if expires is None:
             return None
-        end = _date(expires)
-        if end is None:  # "a date in the past" (RFC 9111, 5.3)
+        end = read_http_date(expires, received_at)
+        if end is None:  # it means "already expired" (RFC 9111, 5.3)
             return 0.0
-        made = _date(_first(headers, "date") or "")
+        made = read_http_date(_first(headers, "date") or "", received_at)
         max_age = end - (received_at if made is None else made)
     age = _seconds((_first(headers, "age") or "").split(",")[0].strip()) or 0.0
     return max(max_age - age, 0.0)
@@ -48,12 +48,12 @@ def retry_after(headers: Headers, received_at: float) -> float:
     seconds = _seconds(value)
     if seconds is not None:
         return seconds
-    date = _date(value)
+    date = read_http_date(value, received_at)
     return 0.0 if date is None else max(date - received_at, 0.0)
 
 
 def _first(headers: Headers, wanted: str) -> str | None:
-    return next((value.strip() for name, value in headers if name.lower() == wanted), None)
+    return next((value.strip(" \t") for name, value in headers if name.lower() == wanted), None)
 
 
 def _cache_control(headers: Headers) -> Iterator[tuple[str, str]]:
@@ -72,13 +72,3 @@ def _cache_control(headers: Headers) -> Iterator[tuple[str, str]]:
 def _seconds(text: str) -> float | None:
     """Read delta-seconds; what is too large counts as 2^31 (RFC 9111, 1.2.2)."""
     return min(float(text), 2.0**31) if _SECONDS.fullmatch(text) else None
-
-
-def _date(text: str) -> float | None:
-    """Read an HTTP date as Unix seconds, None if it is none."""
-    try:
-        date = parsedate_to_datetime(text)
-        # The oldest of the three forms names no zone; all three are UTC (RFC 9110, 5.6.7).
-        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
