@@ -6,11 +6,11 @@ https://spec.matrix.org/latest/server-server-api/#getwell-knownmatrixserver
 import json
 import re
 from typing import NoReturn
-from urllib.parse import urljoin, urlsplit
 
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.questions import Delegated, NotDelegated
 from matrix_resolve.core.replies import HttpResponse
+from matrix_resolve.core.urls import HttpsUrl, resolved
 from matrix_resolve.errors import InvalidServerNameError, WellKnownFetchError, shown
 
 # A URL that redirects led to is kept for people to read; a longer one is cut.
@@ -24,7 +24,6 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # A server in trouble rather than one that says no: time-out, too early, too many requests.
 _TEMPORARY = frozenset({408, 425, 429})
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 # Not in a URI reference as it stands (RFC 3986, 2): controls, spaces, non-ASCII, some marks.
 _NOT_IN_A_REFERENCE = re.compile(r"""[^\x21-\x7e]|["<>\\^`{|}]""")
 
@@ -72,10 +71,11 @@ def _refuse_constant(constant: str) -> NoReturn:
 def next_hop(url: str, status: int, location: str | None) -> str | None:
     """Return the URL that a response redirects to, or None if it is the final one.
 
-    `url` is what was asked, `location` the `Location` header if there was one. The fragment is
-    left out. Raises `WellKnownFetchError` (not temporary) for a redirect that must not be
-    followed: no or a malformed `Location`, another scheme than https, userinfo, a host that is
-    no server name. The caller counts hops and notices loops.
+    `url` is what was asked, `location` the `Location` header if there was one. References are
+    resolved as RFC 3986, 5.2 says, the fragment is left out; `HttpsUrl` takes the URL apart. Raises
+    `WellKnownFetchError` (not temporary) for a redirect that must not be followed: no or a
+    malformed `Location`, another scheme than https, userinfo, a host that is no host name or an
+    IP address in disguise. The caller counts hops and notices loops.
     """
     if status not in REDIRECTS:
         return None
@@ -85,19 +85,13 @@ def next_hop(url: str, status: int, location: str | None) -> str | None:
         raise _refused(f"a redirect to a URL of over {_MAX_LOCATION} characters")
     if _NOT_IN_A_REFERENCE.search(location):
         raise _refused(f"a redirect to {shown(location)}, which is no URL")
+    leads_to = resolved(url, location)
+    if not leads_to.lower().startswith("https://"):
+        raise _refused(f"a redirect to {shown(leads_to)}, which is not https")
     try:
-        # urljoin() reads "https:x" and "https:///x" as relative; browsers and attackers do not.
-        if location.startswith("//"):
-            location = "https:" + location
-        elif not _SCHEME.match(location):
-            location = urljoin(url, location)
-        if not location.lower().startswith("https://"):
-            raise _refused(f"a redirect to {shown(location)}, which is not https")
-        parts = urlsplit(location)
-        ServerName.parse(parts.netloc)
+        return str(HttpsUrl.parse(leads_to))
     except ValueError as error:
-        raise _refused(f"a redirect to {shown(location)}, whose host is refused") from error
-    return parts._replace(netloc=parts.netloc.lower(), path=parts.path or "/", fragment="").geturl()
+        raise _refused(f"a redirect to {shown(leads_to)}, whose host is refused") from error
 
 
 def _refused(reason: str) -> WellKnownFetchError:
