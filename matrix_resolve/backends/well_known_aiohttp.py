@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Final, Self
-from urllib.parse import urlsplit
 
 import aiohttp
 
 from matrix_resolve.core.addresses import AddressPolicy, interleaved
 from matrix_resolve.core.closeable import Closeable
-from matrix_resolve.core.names import IPAddress, ServerName
+from matrix_resolve.core.names import IPAddress
+from matrix_resolve.core.urls import HttpsUrl
 from matrix_resolve.core.well_known import next_hop
 from matrix_resolve.errors import AddressLookupError, WellKnownFetchError
 from matrix_resolve.interfaces import AddressLookup, HttpResponse, heard_from_peer
@@ -26,7 +26,6 @@ from matrix_resolve.transport.race import Dialler
 from matrix_resolve.transport.session import open_session
 from matrix_resolve.transport.words import in_words, together
 
-_HTTPS_PORT: Final = 443
 # Bytes. What a fetch may receive, besides the body: TLS and the headers of all its hops.
 _BESIDES: Final = 160 * 1024
 # What is taken in at once: small, so that a flood holds up nobody else.
@@ -157,10 +156,9 @@ class AiohttpWellKnownFetcher(Closeable):
 
     async def _get(self, dialler: Dialler, url: str, budget: Budget) -> HttpResponse | str:
         """Return the response to one request, or the URL that it redirects to."""
-        parts = urlsplit(url)
-        authority = ServerName.parse(parts.netloc)
-        host, port = authority.canonical_host.lower(), authority.port or _HTTPS_PORT
-        addresses = [(str(ip), port) for ip in await self._allowed_addresses(authority, host)]
+        at = HttpsUrl.parse(url)
+        host, port = at.host, at.port
+        addresses = [(str(ip), port) for ip in await self._allowed_addresses(at)]
 
         async def found() -> Sequence[SocketAddress]:
             return addresses  # looked up before, so that connecting has its time for itself
@@ -171,8 +169,8 @@ class AiohttpWellKnownFetcher(Closeable):
         try:
             response = await dialling.request(
                 "GET",
-                parts.path + (f"?{parts.query}" if parts.query else ""),
-                headers={"Host": parts.netloc.removesuffix(f":{_HTTPS_PORT}")},
+                at.target,
+                headers={"Host": at.host_header},
                 server_hostname=host,
                 limits=lambda connect: aiohttp.ClientTimeout(total=None, connect=connect),
             )
@@ -198,19 +196,19 @@ class AiohttpWellKnownFetcher(Closeable):
             # ValueError: what aiohttp's parsers let through, a label that IDNA can't encode.
             raise WellKnownFetchError(f"{host}: {in_words(error)}") from error
 
-    async def _allowed_addresses(self, authority: ServerName, host: str) -> tuple[IPAddress, ...]:
+    async def _allowed_addresses(self, at: HttpsUrl) -> tuple[IPAddress, ...]:
         """Return the addresses of a hop that the policy allows, in the order to dial."""
-        if authority.ip_address is not None:
-            found: tuple[IPAddress, ...] = (authority.ip_address,)
+        if at.ip_address is not None:
+            found: tuple[IPAddress, ...] = (at.ip_address,)
         else:
-            lookup = self._addresses.lookup_addresses(host)
+            lookup = self._addresses.lookup_addresses(at.host)
             found = tuple((await within(self._dns_timeout, lookup, AddressLookupError)).addresses)
         if not found:
-            raise WellKnownFetchError(f"{host} has no addresses")
+            raise WellKnownFetchError(f"{at.host} has no addresses")
         allowed = interleaved(filter(self._address_policy.allows, found))[: self._max_addresses]
         if not allowed:
             raise WellKnownFetchError(
-                f"the address policy forbids every address of {host}", temporary=False
+                f"the address policy forbids every address of {at.host}", temporary=False
             )
         return allowed
 

@@ -162,6 +162,29 @@ async def test_each_hop_has_its_own_host_and_sni(loopback_federation: LoopbackFe
     ]
 
 
+SPELLINGS = [
+    # Location, Host, path
+    pytest.param("https://www.example.net./x", "www.example.net.", "/x", id="final dot"),
+    pytest.param("https://www.example.net:/x", "www.example.net", "/x", id="empty port"),
+    pytest.param("https://www.example.net/a/../x", "www.example.net", "/x", id="dot segments"),
+    pytest.param("https://www.example.net//x", "www.example.net", "//x", id="empty segment"),
+]
+
+
+@pytest.mark.parametrize(("location", "host", "path"), SPELLINGS)
+async def test_hosts_as_urls_spell_them(
+    loopback_federation: LoopbackFederation, location: str, host: str, path: str
+) -> None:
+    """DNS, SNI and certificate are asked for the name without its final dot, `Host` keeps it."""
+    loopback_federation.add(NAME, redirects_to=location)
+    loopback_federation.add("www.example.net", serves=DOCUMENT)
+    response = await fetched(loopback_federation)
+    assert response.status == 200
+    last = loopback_federation.requests[-1]
+    assert (last.target, last.sni) == (("www.example.net", 443), "www.example.net")
+    assert (last.host, last.path) == (host, path)
+
+
 @pytest.mark.parametrize("bad", [kind for kind in Certificate if kind is not Certificate.VALID])
 async def test_certificate_of_each_hop_is_checked(
     loopback_federation: LoopbackFederation, bad: Certificate

@@ -33,6 +33,7 @@ async def fetcher() -> AsyncIterator[AiohttpWellKnownFetcher]:
         {
             "example.org": [PUBLIC],
             "a.example": [PUBLIC],
+            "my_site.a.example": [PUBLIC],
             "xn--j6w193g.example": [PUBLIC],
             "inside.example": [BLOCKED],
         }
@@ -106,6 +107,8 @@ LOCATIONS = [
         "https://a.example/%7Eb%2Fc?d=%40e:f", "https://a.example/%7Eb%2Fc?d=%40e:f", id="quoting"
     ),
     pytest.param("https://xn--j6w193g.example/", "https://xn--j6w193g.example/", id="an A-label"),
+    pytest.param("https://my_site.a.example/", "https://my_site.a.example/", id="an underscore"),
+    pytest.param("https://a.example:/b", "https://a.example/b", id="an empty port"),
 ]
 
 
@@ -135,12 +138,10 @@ REFUSED = [
     pytest.param("https://@a.example/", "host is refused", id="an empty user"),
     pytest.param("https://a.example:0/", "host is refused", id="port 0"),
     pytest.param("https://a.example:65536/", "host is refused", id="a port too large"),
-    pytest.param("https://a.example:/", "host is refused", id="an empty port"),
     pytest.param("https://[::1/", "host is refused", id="a bracket missing"),
     pytest.param("https://2130706433/", "host is refused", id="an address as a number"),
     pytest.param("https://0x7f.1/", "host is refused", id="an address in hexadecimal"),
     pytest.param("https://a..example/", "host is refused", id="an empty label"),
-    pytest.param("https://a.example./", "host is refused", id="a final dot"),
     pytest.param("https://a%2eexample/", "host is refused", id="a quoted host"),
     pytest.param("https://a.example\\@b.example/", "no URL", id="a backslash"),
     pytest.param("https://a.example/ b", "no URL", id="a space"),
@@ -153,10 +154,14 @@ REFUSED = [
     pytest.param(
         "https://inside.example/", "forbids every address of inside.example", id="a private host"
     ),
+    pytest.param("https://10.0.0.1./", "host is refused", id="an address and a final dot"),
+    pytest.param("https://inside.example./", "of inside.example", id="a private host and a dot"),
     pytest.param(START, "loop", id="to itself"),
     pytest.param(PATH, "loop", id="to itself, relative"),
     pytest.param(f"{START}#again", "loop", id="to itself but for the fragment"),
     pytest.param("https://EXAMPLE.org" + PATH, "loop", id="to itself in upper case"),
+    pytest.param(f"https://example.org:{PATH}", "loop", id="to itself with an empty port"),
+    pytest.param(f"/a/..{PATH}", "loop", id="to itself by dot segments"),
 ]
 
 
