@@ -63,7 +63,7 @@ class Dialling:
         they race for TCP only. Raises what `find` raises, and what happens on a connection.
         """
         authority = self._authority()
-        url = URL(f"https://{authority}{path}", encoded=True)
+        url = _url(authority, path)
         key = authority, server_hostname, self._proxy.get("proxy")
 
         async def send(attempt: Attempt, seconds: float | None) -> aiohttp.ClientResponse:
@@ -103,3 +103,17 @@ class Dialling:
         host, port = at
         bracketed = f"[{host}]" if ":" in host else host
         return bracketed if port == _HTTPS_PORT else f"{bracketed}:{port}"
+
+
+def _url(authority: str, path: str) -> URL:
+    """Return the URL that sends `path`, with its query, byte for byte."""
+    if path.partition("?")[1:] == ("?", ""):  # yarl keeps an empty query only as a part of the path
+        return URL.build(scheme="https", authority=authority, path=path, encoded=True)
+    return URL(f"https://{authority}{path}", encoded=True)
+
+
+def _just(address: SocketAddress) -> Find:
+    async def just() -> Sequence[SocketAddress]:
+        return [address]
+
+    return just

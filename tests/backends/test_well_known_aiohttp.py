@@ -168,6 +168,9 @@ SPELLINGS = [
     pytest.param("https://www.example.net:/x", "www.example.net", "/x", id="empty port"),
     pytest.param("https://www.example.net/a/../x", "www.example.net", "/x", id="dot segments"),
     pytest.param("https://www.example.net//x", "www.example.net", "//x", id="empty segment"),
+    pytest.param("https://www.example.net/x?", "www.example.net", "/x?", id="empty query"),
+    pytest.param("https://www.example.net?", "www.example.net", "/?", id="empty query alone"),
+    pytest.param("https://www.example.net/x??", "www.example.net", "/x??", id="query of a ?"),
 ]
 
 
