@@ -23,13 +23,15 @@ def _networks(networks: Iterable[str | IPNetwork]) -> tuple[IPNetwork, ...]:
 
 
 DEFAULT_BLOCK: tuple[IPNetwork, ...] = _networks(
-    # What is not on the public Internet, by the IANA special-purpose registries. An explicit list:
-    # what `is_global` says differs between versions of Python, and passes some of these.
+    # What is not on the public Internet, by the IANA special-purpose registries; of IPv6 also what
+    # IANA has not given out, which is all but 2000::/3. An explicit list: what `is_global` says
+    # differs between versions of Python, and passes some of these.
     (
         "0.0.0.0/8",  # this network
         "10.0.0.0/8",  # private (RFC 1918)
         "100.64.0.0/10",  # shared, carrier-grade NAT (RFC 6598)
         "127.0.0.0/8",  # loopback
+        "168.63.129.16/32",  # Azure's host service, reached from inside only
         "169.254.0.0/16",  # link-local; cloud metadata services
         "172.16.0.0/12",  # private (RFC 1918)
         "192.0.0.0/24",  # IETF protocol assignments (RFC 6890)
@@ -41,18 +43,13 @@ DEFAULT_BLOCK: tuple[IPNetwork, ...] = _networks(
         "203.0.113.0/24",  # documentation (RFC 5737)
         "224.0.0.0/4",  # multicast
         "240.0.0.0/4",  # reserved, broadcast
-        "::/96",  # unspecified, loopback, IPv4-compatible
-        "64:ff9b:1::/48",  # local-use translation (RFC 8215)
-        "100::/64",  # discard (RFC 6666)
+        "::/3",  # ::1, IPv4-compatible, 64:ff9b:1::/48, 100::/64; see `AddressPolicy` on the rest
         "2001::/23",  # IETF protocol assignments, Teredo among them
         "2001:db8::/32",  # documentation (RFC 3849)
         "2002::/16",  # 6to4: IPv4 of any kind inside
         "3fff::/20",  # documentation (RFC 9637)
-        "5f00::/16",  # segment routing (RFC 9602)
-        "fc00::/7",  # unique local
-        "fe80::/10",  # link-local
-        "fec0::/10",  # site-local, deprecated
-        "ff00::/8",  # multicast
+        "4000::/2",  # 5f00::/16, segment routing (RFC 9602), among them
+        "8000::/1",  # fc00::/7, fe80::/10, fec0::/10, ff00::/8 among them
     )
 )
 
@@ -79,6 +76,8 @@ class _Spans:
 
 # IPv6 that stands for one IPv4 address: mapped (RFC 4291) and translated by NAT64 (RFC 6052).
 _EMBEDDING = _Spans(_networks(("::ffff:0:0/96", "64:ff9b::/96")))
+# In a block it is meant without those two ranges, which lie in it: it is what the rest is not.
+_AROUND_EMBEDDING = ip_network("::/3")
 
 
 @frozen
@@ -86,8 +85,10 @@ class AddressPolicy:
     """Which IP addresses may be dialled: all but those in `block`, `allow` winning over it.
 
     Networks are given as strings or `ipaddress` networks. An IPv6 address that stands for an IPv4
-    address (`::ffff:0:0/96`, `64:ff9b::/96`) is judged by that. Blocked by default is what is not
-    on the public Internet, so that a stranger's DNS can't point at your own network (SSRF).
+    address (`::ffff:0:0/96`, `64:ff9b::/96`) is judged by that; `::/3` in `block`, as it stands in
+    `DEFAULT_BLOCK`, leaves these two ranges out, any other network holds for them too. Blocked by
+    default is what is not on the public Internet, so that a stranger's DNS can't point at your own
+    network (SSRF).
     """
 
     allow: tuple[IPNetwork, ...] = field(default=(), converter=_networks)
@@ -104,6 +105,14 @@ class AddressPolicy:
         eq=False,
         repr=False,
     )
+    _blocked_embedding: _Spans = field(
+        default=Factory(
+            lambda self: _Spans(n for n in self.block if n != _AROUND_EMBEDDING), takes_self=True
+        ),
+        init=False,
+        eq=False,
+        repr=False,
+    )
 
     @classmethod
     def allow_all(cls) -> Self:
@@ -112,12 +121,12 @@ class AddressPolicy:
 
     def allows(self, address: IPAddress) -> bool:
         """Return whether `address` may be dialled."""
-        forms: tuple[IPAddress, ...] = (address,)
-        if address in _EMBEDDING:
-            forms = address, IPv4Address(int(address) & 0xFFFFFFFF)
-        if any(form in self._allowed for form in forms):
+        if address not in _EMBEDDING:
+            return address in self._allowed or address not in self._blocked
+        inside = IPv4Address(int(address) & 0xFFFFFFFF)
+        if address in self._allowed or inside in self._allowed:
             return True
-        return not any(form in self._blocked for form in forms)
+        return address not in self._blocked_embedding and inside not in self._blocked
 
 
 def interleaved(addresses: Iterable[IPAddress]) -> tuple[IPAddress, ...]:

@@ -17,6 +17,7 @@ BLOCKED_BY_DEFAULT = [
     ("10.0.0.0/8", "9.255.255.255", "11.0.0.0"),
     ("100.64.0.0/10", "100.63.255.255", "100.128.0.0"),
     ("127.0.0.0/8", "126.255.255.255", "128.0.0.0"),
+    ("168.63.129.16/32", "168.63.129.15", "168.63.129.17"),
     ("169.254.0.0/16", "169.253.255.255", "169.255.0.0"),
     ("172.16.0.0/12", "172.15.255.255", "172.32.0.0"),
     ("192.0.0.0/24", "191.255.255.255", "192.0.1.0"),
@@ -28,18 +29,13 @@ BLOCKED_BY_DEFAULT = [
     ("203.0.113.0/24", "203.0.112.255", "203.0.114.0"),
     ("224.0.0.0/4", "223.255.255.255", None),
     ("240.0.0.0/4", None, None),
-    ("::/96", None, "::1:0:0"),
-    ("64:ff9b:1::/48", "64:ff9b:0:ffff:ffff:ffff:ffff:ffff", "64:ff9b:2::"),
-    ("100::/64", "ff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "100:0:0:1::"),
+    ("::/3", None, "2000::"),
     ("2001::/23", "2000:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "2001:200::"),
     ("2001:db8::/32", "2001:db7:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db9::"),
     ("2002::/16", "2001:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "2003::"),
     ("3fff::/20", "3ffe:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "3fff:1000::"),
-    ("5f00::/16", "5eff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "5f01::"),
-    ("fc00::/7", "fbff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "fe00::"),
-    ("fe80::/10", "fe7f:ffff:ffff:ffff:ffff:ffff:ffff:ffff", None),
-    ("fec0::/10", None, None),
-    ("ff00::/8", None, None),
+    ("4000::/2", "3fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", None),
+    ("8000::/1", None, None),
 ]
 
 
@@ -87,7 +83,27 @@ INSIDE = [
     pytest.param("64:ff9b::7f00:1", False, id="translated loopback"),
     pytest.param("64:ff9b::10.1.2.3", False, id="translated private"),
     pytest.param("64:ff9b::808:808", True, id="translated public"),
-    pytest.param("64:ff9b::1:0:0", True, id="after the translated ones"),
+    pytest.param("::fffe:ffff:ffff", False, id="before the mapped ones"),
+    pytest.param("::1:0:0:0", False, id="after the mapped ones"),
+    pytest.param("::ffff:0:10.0.0.1", False, id="IPv4-translated, private"),
+    pytest.param("::ffff:0:8.8.8.8", False, id="IPv4-translated, public"),
+    pytest.param("64:ff9a:ffff:ffff:ffff:ffff:ffff:ffff", False, id="before the translated ones"),
+    pytest.param("64:ff9b::1:0:0", False, id="after the translated ones"),
+    pytest.param("64:ff9b:1::808:808", False, id="translated for local use"),
+    pytest.param("64:ff9b:2::808:808", False, id="beside the translated ones"),
+    pytest.param("::ffff:168.63.129.16", False, id="mapped host service"),
+    pytest.param("200::1", False, id="formerly of NSAP"),
+    pytest.param("100::1", False, id="discard"),
+    pytest.param("1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", False, id="the last of ::/3"),
+    pytest.param("5f00::1", False, id="segment routing"),
+    pytest.param("e000::1", False, id="not given out"),
+    pytest.param("f000::1", False, id="not given out, nearly local"),
+    pytest.param("fbff::1", False, id="before unique local"),
+    pytest.param("fd00::1", False, id="unique local"),
+    pytest.param("fe00::1", False, id="after unique local"),
+    pytest.param("fe80::1", False, id="link-local"),
+    pytest.param("fec0::1", False, id="site-local"),
+    pytest.param("ff02::1", False, id="multicast"),
     pytest.param("2002:7f00:1::", False, id="6to4 loopback"),
     pytest.param("2002:808:808::", False, id="6to4, public"),
     pytest.param("2001:0:808:808::", False, id="Teredo"),
@@ -98,6 +114,42 @@ INSIDE = [
 def test_default_policy(text: str, allowed: bool) -> None:
     """What is on the public Internet is allowed, an IPv4 address inside IPv6 by what it is."""
     assert AddressPolicy().allows(ip_address(text)) is allowed
+
+
+SPECIAL_16 = {0x2002}
+"""The 16-bit prefixes of 2000::/3 that are blocked as a whole."""
+SPECIAL_32 = {0x20010DB8, *range(0x20010000, 0x20010200), *range(0x3FFF0000, 0x3FFF1000)}
+"""And the 32-bit ones."""
+
+
+def test_every_prefix_of_ipv6() -> None:
+    """Of all 65,536 prefixes of 16 bits, and of 32 bits in those that are split, what is public."""
+    policy = AddressPolicy()
+    for prefix in range(2**16):
+        if prefix in (0x2001, 0x3FFF):
+            continue
+        public = 0x2000 <= prefix <= 0x3FFF and prefix not in SPECIAL_16
+        for rest in (0, 2**112 - 1):
+            assert policy.allows(IPv6Address((prefix << 112) + rest)) is public, hex(prefix)
+    for half in (0x2001, 0x3FFF):
+        for prefix in range(half << 16, (half + 1) << 16):
+            public = prefix not in SPECIAL_32
+            for rest in (0, 2**96 - 1):
+                assert policy.allows(IPv6Address((prefix << 96) + rest)) is public, hex(prefix)
+
+
+def test_every_prefix_of_ipv4() -> None:
+    """All over IPv4, and at each edge of the table: bare, mapped and translated are alike."""
+    policy = AddressPolicy()
+    blocked = [ip_network(row[0]) for row in BLOCKED_BY_DEFAULT if ":" not in row[0]]
+    spans = [(int(each[0]), int(each[-1])) for each in blocked if each.prefixlen <= 24]
+    edges = {edge + step for span in spans for edge in span for step in (-1, 0, 1)}
+    for number in (edges - {-1, 2**32}).union(range(0, 2**32, 256 * 251)):
+        public = not any(first <= number <= last for first, last in spans)
+        forms = number, 0xFFFF << 32 | number, 0x64FF9B << 96 | number
+        assert policy.allows(IPv4Address(forms[0])) is public, IPv4Address(number)
+        assert policy.allows(IPv6Address(forms[1])) is public, IPv6Address(forms[1])
+        assert policy.allows(IPv6Address(forms[2])) is public, IPv6Address(forms[2])
 
 
 GIVEN = [
@@ -120,6 +172,17 @@ GIVEN = [
     pytest.param([], ["8.8.8.8"], "8.8.8.8", False, id="own block"),
     pytest.param([], ["8.8.8.8"], "::ffff:8.8.8.8", False, id="own block, IPv4 inside"),
     pytest.param([], ["64:ff9b::/96"], "64:ff9b::808:808", False, id="the embedding blocked"),
+    pytest.param([], ["::/0"], "64:ff9b::808:808", False, id="all IPv6 blocked, translated too"),
+    pytest.param([], ["::/2"], "::ffff:8.8.8.8", False, id="a wider block, mapped too"),
+    pytest.param([], ["::/3"], "::ffff:8.8.8.8", True, id="the default's rest leaves mapped out"),
+    pytest.param([], ["::/3"], "::1:0:0:0", False, id="the default's rest, beside mapped"),
+    pytest.param([], ["::/3", "::/0"], "::ffff:8.8.8.8", False, id="both"),
+    pytest.param(["::/3"], None, "::ffff:10.0.0.1", True, id="::/3 allowed, mapped too"),
+    pytest.param(
+        ["127.0.0.0/8"], ["64:ff9b::/96"], "64:ff9b::7f00:1", True, id="allow wins inside, too"
+    ),
+    pytest.param(["200::/7"], None, "200::1", True, id="an overlay network allowed"),
+    pytest.param(["168.63.129.16"], None, "168.63.129.16", True, id="the host service allowed"),
     pytest.param([], ["8.8.8.8"], "127.0.0.1", True, id="own block instead of the default one"),
     pytest.param([], ["0.0.0.0/0"], "2606:4700::1", True, id="IPv4 block is not for IPv6"),
     pytest.param([], ["::/0"], "8.8.8.8", True, id="IPv6 block is not for IPv4"),
