@@ -37,6 +37,10 @@ _OWN_TROUBLE: Final = frozenset(
 # Errors cause each other in a row of so many at most.
 _CAUSES: Final = 16
 
+# A host may have thousands of addresses: so many stand in an error, and in its text.
+_MOST_LISTED = 256
+_MOST_TOLD = 8
+
 
 class MatrixResolveError(Exception):
     """The root: catch this to catch everything that a resolution can end in."""
@@ -62,16 +66,27 @@ class ServiceNotOfferedError(MatrixResolveError):
 
 
 class AddressNotAllowedError(MatrixResolveError):
-    """The address policy forbids every address that there is; `addresses` lists them."""
+    """The address policy forbids every address that there is.
 
-    def __init__(self, host: str, addresses: Sequence[IPv4Address | IPv6Address]) -> None:
-        super().__init__(host, tuple(addresses))
+    `addresses` lists the first of them, at most 256; `count` says how many there are.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        addresses: Sequence[IPv4Address | IPv6Address],
+        count: int | None = None,
+    ) -> None:
         self.host = host
-        self.addresses = tuple(addresses)
+        self.addresses = tuple(addresses[:_MOST_LISTED])
+        self.count = len(addresses) if count is None else count
+        super().__init__(host, self.addresses, self.count)
 
     def __str__(self) -> str:
-        listed = ", ".join(str(address) for address in self.addresses)
-        return f"the address policy forbids every address of {self.host}: {listed}"
+        told = self.addresses[:_MOST_TOLD]
+        listed = ", ".join(map(str, told))
+        more = f" and {self.count - len(told):,} more" if self.count > len(told) else ""
+        return f"the address policy forbids every address of {self.host}: {listed}{more}"
 
 
 class ConnectError(MatrixResolveError):

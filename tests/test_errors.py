@@ -99,6 +99,27 @@ ERRORS = [
         id="AddressNotAllowedError",
     ),
     pytest.param(
+        AddressNotAllowedError("a.example", [A4 + n for n in range(8)]),
+        "the address policy forbids every address of a.example: "
+        + ", ".join(str(A4 + n) for n in range(8)),
+        {"count": 8},
+        id="AddressNotAllowedError, as many as are named",
+    ),
+    pytest.param(
+        AddressNotAllowedError("a.example", [A4 + n for n in range(4096)]),
+        "the address policy forbids every address of a.example: "
+        + ", ".join(str(A4 + n) for n in range(8))
+        + " and 4,088 more",
+        {"addresses": tuple(A4 + n for n in range(256)), "count": 4096},
+        id="AddressNotAllowedError, very many",
+    ),
+    pytest.param(
+        AddressNotAllowedError("a.example", [A4, A6], 65_536),
+        "the address policy forbids every address of a.example: 127.0.0.1, ::1 and 65,534 more",
+        {"addresses": (A4, A6), "count": 65_536},
+        id="AddressNotAllowedError, counted elsewhere",
+    ),
+    pytest.param(
         ConnectError("no target could be reached", ["first", "second"]),
         "no target could be reached",
         {"attempts": ("first", "second")},

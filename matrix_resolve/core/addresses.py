@@ -70,8 +70,9 @@ class _Spans:
             self._ends[network.version].append(int(network.broadcast_address))
 
     def __contains__(self, address: IPAddress) -> bool:
-        place = bisect_right(self._starts[address.version], int(address))
-        return bool(place) and int(address) <= self._ends[address.version][place - 1]
+        number, version = int(address), address.version
+        place = bisect_right(self._starts[version], number)
+        return place > 0 and number <= self._ends[version][place - 1]
 
 
 # IPv6 that stands for one IPv4 address: mapped (RFC 4291) and translated by NAT64 (RFC 6052).
@@ -121,7 +122,7 @@ class AddressPolicy:
 
     def allows(self, address: IPAddress) -> bool:
         """Return whether `address` may be dialled."""
-        if address not in _EMBEDDING:
+        if address.version == 4 or address not in _EMBEDDING:
             return address in self._allowed or address not in self._blocked
         inside = IPv4Address(int(address) & 0xFFFFFFFF)
         if address in self._allowed or inside in self._allowed:

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
@@ -310,6 +311,59 @@ async def test_one_allowed_address_among_many(world: World, resolver: Resolver) 
     many = [f"10.0.{n}.{m}" for n in range(10) for m in range(1, 200)]
     world.addresses.answers["a.example"] = [*many, "192.0.3.1"]
     assert await _addresses(resolver, "a.example") == [("a.example", "192.0.3.1")]
+
+
+def _private(target: int, count: int = 4096) -> list[IPv4Address]:
+    first = int(IPv4Address("10.0.0.0")) + target * 4096
+    return [IPv4Address(first + n) for n in range(count)]
+
+
+async def test_very_many_forbidden_addresses(world: World, resolver: Resolver) -> None:
+    """Of 65,536 addresses an error holds some and names a few."""
+    hosts = [f"t{n}.example" for n in range(16)]
+    world.addresses.answers |= {host: AddressReply(_private(n), 60) for n, host in enumerate(hosts)}
+    for _ in range(2):  # asked, and remembered
+        with pytest.raises(AddressNotAllowedError) as caught:
+            await resolver.endpoints(_to(*hosts))
+        assert (len(caught.value.addresses), caught.value.count) == (256, 16 * 4096)
+        assert str(caught.value).endswith("10.0.0.6, 10.0.0.7 and 65,528 more")
+        assert len(str(caught.value)) < 200
+
+
+async def test_the_loop_turns_while_many_addresses_are_judged(
+    world: World, resolver: Resolver
+) -> None:
+    """Who judges thousands of addresses lets others run meanwhile."""
+    world.addresses.answers["t.example"] = AddressReply(_private(0), 60)
+    turns = 0
+
+    async def judged() -> None:
+        with pytest.raises(AddressNotAllowedError):
+            await resolver.endpoints(_to("t.example"))
+
+    await judged()
+    judging = asyncio.create_task(judged())  # they are remembered now: nothing else is waited for
+    while not judging.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns >= 4096 / 512
+
+
+@pytest.mark.parametrize(("before", "found"), [(255, True), (256, False)])
+async def test_where_the_search_for_an_allowed_address_ends(
+    world: World, resolver: Resolver, before: int, found: bool
+) -> None:
+    """Of 16 targets each is searched for an allowed address as far as any other."""
+    hosts = [f"t{n}.example" for n in range(16)]
+    good = IPv4Address("192.0.3.1")
+    for n, host in enumerate(hosts):
+        answer = _private(n) if n < 15 else [*_private(n, before), good]
+        world.addresses.answers[host] = AddressReply(answer, 60)
+    if not found:
+        with pytest.raises(AddressNotAllowedError):
+            await resolver.endpoints(_to(*hosts))
+    else:
+        assert await _addresses(resolver, *hosts) == [("t15.example", "192.0.3.1")]
 
 
 async def test_addresses_as_text(world: World) -> None:
