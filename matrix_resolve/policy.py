@@ -4,30 +4,54 @@ from typing import Literal
 
 from attrs import Attribute, field, frozen
 
+_MINUTE = 60.0
+_HOUR = 60 * _MINUTE
+# More is a slip of the pen, and would run past what a date can hold.
+_TEN_YEARS = 10 * 365 * 24 * _HOUR
+# More than any memory holds; a slip of the pen as well.
+_MOST = 10**12
 
-def _not_negative(instance: object, attribute: "Attribute[float]", value: float) -> None:
-    if not 0 <= value <= _TEN_YEARS:
+
+def check_count(name: str, value: object, *, least: int = 1) -> None:
+    """Raise `TypeError` unless `value` is an `int`, `ValueError` if it can be no count."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an int: {value!r}")
+    if not least <= value <= _MOST:
+        raise ValueError(f"{name} must be from {least} to {_MOST}: {value!r}")
+
+
+def _number(name: str, value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an int or a float: {value!r}")
+    return value
+
+
+def _not_negative(instance: object, attribute: "Attribute[float]", value: object) -> None:
+    if not 0 <= _number(attribute.name, value) <= _TEN_YEARS:
         raise ValueError(f"{attribute.name} must be from 0 to ten years: {value!r}")
 
 
-def _positive(instance: object, attribute: "Attribute[float]", value: float) -> None:
-    if not 0 < value <= _TEN_YEARS:
+def _positive(instance: object, attribute: "Attribute[float]", value: object) -> None:
+    if not 0 < _number(attribute.name, value) <= _TEN_YEARS:
         raise ValueError(f"{attribute.name} must be above 0, and ten years at most: {value!r}")
 
 
-def _at_least_one(instance: object, attribute: "Attribute[int]", value: int) -> None:
-    if value < 1:
-        raise ValueError(f"{attribute.name} must be 1 or more: {value!r}")
+def _at_least_one(instance: object, attribute: "Attribute[int]", value: object) -> None:
+    check_count(attribute.name, value)
 
 
-def _at_least_none(instance: object, attribute: "Attribute[int]", value: int) -> None:
-    if value < 0:
-        raise ValueError(f"{attribute.name} must be 0 or more: {value!r}")
+def _at_least_none(instance: object, attribute: "Attribute[int]", value: object) -> None:
+    check_count(attribute.name, value, least=0)
 
 
-def _fraction(instance: object, attribute: "Attribute[float]", value: float) -> None:
-    if not 0 <= value < 1:
+def _fraction(instance: object, attribute: "Attribute[float]", value: object) -> None:
+    if not 0 <= _number(attribute.name, value) < 1:
         raise ValueError(f"{attribute.name} must be at least 0 and below 1: {value!r}")
+
+
+def _flag(instance: object, attribute: "Attribute[bool]", value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{attribute.name} must be True or False: {value!r}")
 
 
 def _srv_failure(
@@ -38,11 +62,6 @@ def _srv_failure(
 
 
 SrvFailurePolicy = Literal["fallback", "raise"]
-
-_MINUTE = 60.0
-_HOUR = 60 * _MINUTE
-# More is a slip of the pen, and would run past what a date can hold.
-_TEN_YEARS = 10 * 365 * 24 * _HOUR
 
 
 @frozen
@@ -62,7 +81,8 @@ class Backoff:
 class Policy:
     """How long answers live, how long to wait, how much to accept. Times are in seconds.
 
-    `Policy()` is right for a homeserver. Each field's reason stands under it.
+    `Policy()` is right for a homeserver. Each field's reason stands under it. A value of another
+    type is a `TypeError` when the policy is made, one that makes no sense a `ValueError`.
     """
 
     well_known_default_ttl: float = field(default=24 * _HOUR, validator=_not_negative)
@@ -98,9 +118,9 @@ class Policy:
     """How long a failed lookup is remembered, doubling: our own DNS recovers soon (RFC 9520)."""
     srv_failure_max_ttl: float = field(default=60.0, validator=_positive)
     """The most that a failed lookup is remembered."""
-    legacy_srv: bool = True
+    legacy_srv: bool = field(default=True, validator=_flag)
     """Ask the deprecated `_matrix._tcp` too (steps 3.4 and 5): many servers publish only that."""
-    srv_head_start: bool = True
+    srv_head_start: bool = field(default=True, validator=_flag)
     """While little is in flight, start the SRV lookups of steps 4 and 5 beside the fetch."""
 
     address_min_ttl: float = field(default=5.0, validator=_not_negative)

@@ -3,6 +3,9 @@
 import ast
 import inspect
 import math
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
@@ -94,6 +97,8 @@ REFUSED = [
     *((field, value) for field in FRACTIONS for value in (-0.1, 1, 2, math.nan)),
     *((field, 0) for field in COUNTS_FROM_1),
     ("max_redirects", -1),
+    *((field, 10**12 + 1) for field in [*COUNTS_FROM_1, "max_redirects"]),
+    *((field, 10**400) for field in [*COUNTS_FROM_1, "max_redirects", "stale_for"]),
     ("srv_failure", "ignore"),
     ("srv_failure", None),
 ]
@@ -106,12 +111,33 @@ def test_value_that_makes_no_sense_is_refused(field: str, value: Any) -> None:
         Policy(**{field: value})
 
 
+NUMBERS = [*TIMES_FROM_0, *TIMES_ABOVE_0, *MAXIMA, *FRACTIONS]
+COUNTS = [*COUNTS_FROM_1, "max_redirects"]
+FLAGS = ["legacy_srv", "srv_head_start"]
+NO_NUMBERS = [None, True, False, "5", b"5", 5j, Decimal(5), Fraction(1, 2), [5], timedelta(1)]
+OF_ANOTHER_TYPE = [
+    *((field, value) for field in NUMBERS for value in NO_NUMBERS),
+    *((field, value) for field in COUNTS for value in [*NO_NUMBERS, 1.0, 1.5]),
+    *((field, value) for field in COUNTS for value in (math.nan, math.inf, -math.inf)),
+    *((field, value) for field in FLAGS for value in (None, 0, 1, "no", "", [True])),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), OF_ANOTHER_TYPE)
+def test_value_of_another_type_is_refused(field: str, value: Any) -> None:
+    """A count is an int, a time an int or a float, a flag a bool, and nothing passes for them."""
+    with pytest.raises(TypeError, match=f"^{field} must be"):
+        Policy(**{field: value})
+
+
 ACCEPTED = [
     *((field, 0) for field in TIMES_FROM_0),
     *((field, 0.001) for field in TIMES_ABOVE_0),
     *((field, value) for field in FRACTIONS for value in (0, 0.99)),
     *((field, 1) for field in COUNTS_FROM_1),
+    *((field, 10**12) for field in COUNTS_FROM_1),
     ("max_redirects", 0),
+    ("stale_for", 10 * 365 * 86400),
     ("srv_failure", "raise"),
     ("legacy_srv", False),
     ("srv_head_start", False),

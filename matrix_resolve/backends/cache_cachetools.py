@@ -5,6 +5,7 @@ import time
 from cachetools import LRUCache
 
 from matrix_resolve.interfaces import CacheEntry, Clock, Question
+from matrix_resolve.policy import check_count
 
 
 class MemoryCache:
@@ -17,6 +18,7 @@ class MemoryCache:
     """
 
     def __init__(self, *, max_answers: int = 300_000, clock: Clock = time) -> None:
+        check_count("max_answers", max_answers)
         # What weighs more than the whole would be refused.
         self._entries: LRUCache[str, CacheEntry] = LRUCache(
             max_answers, getsizeof=lambda entry: min(entry.weight, max_answers)

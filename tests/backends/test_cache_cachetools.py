@@ -1,5 +1,7 @@
 """What is particular to the memory cache, its bound; the rest is in `test_cache_contract`."""
 
+from typing import Any
+
 import pytest
 
 from matrix_resolve.backends.cache_cachetools import MemoryCache
@@ -135,3 +137,13 @@ async def test_system_time_by_default() -> None:
     future = FakeClock(start=4e9)
     await cache.put(EXAMPLE, entry(future))
     assert await cache.get(EXAMPLE) is not None
+
+
+@pytest.mark.parametrize("number", [True, 1.5, float("nan"), float("inf"), None, "5"])
+async def test_what_is_no_number_of_answers(number: Any) -> None:
+    """A mistyped bound fails when the cache is made."""
+    with pytest.raises(TypeError, match="max_answers must be an int"):
+        MemoryCache(max_answers=number)
+    for least in (0, -1):
+        with pytest.raises(ValueError, match="max_answers must be from 1"):
+            MemoryCache(max_answers=least)
