@@ -109,13 +109,13 @@ class BackendError(MatrixResolveError):
 
     `temporary` tells whether asking again soon may help (no connection, a time-out) or the
     answer is definite (a refused redirect, for example). It decides how long the failure is
-    remembered.
+    remembered. `reason` is kept as `readable` makes it: cut, and printable.
     """
 
     def __init__(self, reason: object, *, temporary: bool = True) -> None:
-        super().__init__(reason)
-        self.reason = str(reason)
-        self.temporary = temporary
+        self.reason = readable(reason)
+        self.temporary = bool(temporary)
+        super().__init__(self.reason)
 
 
 class WellKnownFetchError(BackendError):
@@ -186,3 +186,20 @@ def written(value: object, write: Callable[[Any], str] = str) -> str:
         raise
     except BaseException:
         return f"a {type(value).__name__}"
+
+
+def readable(value: object, limit: int = 400) -> str:
+    """Return a reason or a URL of a stranger's as it may be kept and told, without quotes.
+
+    Like what `shown` gives it is printable ASCII on one line, at most `limit` long.
+    """
+    if isinstance(value, str):
+        text = str.__str__(value)  # a subclass may print as something else
+    elif isinstance(value, BaseException | int | float):
+        text = written(value)  # an exception of others; a number of 5,000 digits
+    else:
+        text = shown(value)
+    text = text[: limit + 1]
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(char if " " <= char <= "~" else ascii(char)[1:-1] for char in text)
+    return text if len(text) <= limit else text[: limit - 3] + "..."

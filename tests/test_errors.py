@@ -26,6 +26,7 @@ from matrix_resolve.errors import (
     SrvLookupError,
     WellKnownFetchError,
     is_own_trouble,
+    readable,
     shown,
     written,
 )
@@ -329,3 +330,68 @@ def test_written(write) -> None:
     for end in (KeyboardInterrupt, SystemExit):
         with pytest.raises(end):
             written(Unreadable(end), write)
+
+
+class Unprintable(Exception):
+    """An exception whose text can't be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class Disguised(str):
+    """A text that prints as another."""
+
+    def __str__(self) -> str:
+        return "\x1b[2J"
+
+
+READABLE = [
+    # value, text
+    pytest.param("no connection", "no connection", id="plain"),
+    pytest.param("", "", id="empty"),
+    pytest.param('it\'s \\ "so"', 'it\'s \\ "so"', id="quotes and a backslash"),
+    pytest.param("Zeit\xfcberschreitung", r"Zeit\xfcberschreitung", id="not ASCII"),
+    pytest.param("\x1b[31m\u202e\ud800\x00", r"\x1b[31m\u202e\ud800\x00", id="controls"),
+    pytest.param("one\r\ntwo\tthree", r"one\r\ntwo\tthree", id="on several lines"),
+    pytest.param("a" * 400, "a" * 400, id="as long as fits"),
+    pytest.param("a" * 401, "a" * 397 + "...", id="one too long"),
+    pytest.param("a" * 10**7, "a" * 397 + "...", id="ten million"),
+    pytest.param("\n" * 400, r"\n" * 198 + "\\" + "...", id="long once it is escaped"),
+    pytest.param(OSError(111, "refused"), "[Errno 111] refused", id="an exception"),
+    pytest.param(ValueError("\n" + "a" * 999), r"\n" + "a" * 395 + "...", id="a long exception"),
+    pytest.param(Unprintable(), "a Unprintable", id="an exception without a text"),
+    pytest.param(404, "404", id="a number"),
+    pytest.param(10**5000, "a int", id="a number of 5,001 digits"),
+    pytest.param(1.5, "1.5", id="a fraction"),
+    pytest.param(None, "a NoneType", id="None"),
+    pytest.param(b"no", "a bytes", id="bytes"),
+    pytest.param(["no"] * 10**6, "a list", id="a long list"),
+    pytest.param({"no": {}}, "a dict", id="a dictionary"),
+    pytest.param(Disguised("plain"), "plain", id="a text that prints as another"),
+]
+
+
+@pytest.mark.parametrize(("value", "text"), READABLE)
+def test_readable(value: object, text: str) -> None:
+    """A plug-in's reason of any type and length is cut and made printable, where it is told too."""
+    assert readable(value) == text
+    error = WellKnownFetchError(value)
+    assert (error.reason, str(error), error.args) == (text, text, (text,))
+    assert type(error.reason) is str
+
+
+@given(st.text(), st.integers(10, 100))
+def test_readable_is_short_printable_ascii(text: str, limit: int) -> None:
+    """Whatever it is made of, it stands by itself on a line, and is left alone from then on."""
+    told = readable(text, limit)
+    assert told.isascii()
+    assert told.isprintable() or not told
+    assert len(told) <= limit
+    assert readable(told, limit) == told
+
+
+@pytest.mark.parametrize(("given", "kept"), [(1, True), (0, False), (None, False), ("x", True)])
+def test_temporary_is_a_flag(given: object, kept: bool) -> None:
+    """What a plug-in says of itself crosses processes as a boolean."""
+    assert SrvLookupError("no", temporary=given).temporary is kept  # type: ignore[arg-type]

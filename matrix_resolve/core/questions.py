@@ -1,13 +1,23 @@
 """The questions that a resolution asks, and the answers to them.
 
 A question is frozen and hashable, so it is the cache key as well. An answer is what the core has
-made of a plug-in's reply: a small value that says only what the decision needs.
+made of a plug-in's reply: a small value that says only what the decision needs. Whoever made it,
+its texts are short and printable.
 """
 
 from attrs import field, frozen
+from attrs.converters import optional
 
 from matrix_resolve.core.names import IPAddress, ServerName
 from matrix_resolve.core.replies import SrvRecord
+from matrix_resolve.errors import readable
+
+# A URL that redirects led to is kept for people to read; a longer one is cut.
+_MAX_URL = 200
+
+
+def _url(url: object) -> str:
+    return readable(url, _MAX_URL)
 
 
 def _lowered(name: str) -> str:
@@ -74,7 +84,7 @@ class Delegated:
     """The document names another server; `url` is where it was found in the end."""
 
     to: ServerName
-    url: str
+    url: str = field(converter=_url)
 
 
 @frozen
@@ -86,10 +96,10 @@ class NotDelegated:
     `url` is where the response came from, None if there was none.
     """
 
-    reason: str
-    temporary: bool = False
-    own_trouble: bool = False
-    url: str | None = None
+    reason: str = field(converter=readable)
+    temporary: bool = field(default=False, converter=bool)
+    own_trouble: bool = field(default=False, converter=bool)
+    url: str | None = field(default=None, converter=optional(_url))
 
 
 @frozen
@@ -103,7 +113,7 @@ class SrvRecords:
 class NoSrvRecords:
     """No usable SRV record is published, and `reason` says what there is instead."""
 
-    reason: str
+    reason: str = field(converter=readable)
 
 
 @frozen
@@ -115,7 +125,7 @@ class ServiceNotOffered:
 class SrvFailed:
     """The lookup failed: nothing is known about the records."""
 
-    reason: str
+    reason: str = field(converter=readable)
 
 
 @frozen
@@ -123,14 +133,14 @@ class Addresses:
     """The IP addresses of a host, none if it has none, and what it is an alias of."""
 
     addresses: tuple[IPAddress, ...]
-    canonical_name: str | None = None
+    canonical_name: str | None = field(default=None, converter=optional(readable))
 
 
 @frozen
 class AddressesFailed:
     """The lookup failed: nothing is known about the addresses."""
 
-    reason: str
+    reason: str = field(converter=readable)
 
 
 Answer = (

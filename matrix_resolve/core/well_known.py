@@ -13,9 +13,6 @@ from matrix_resolve.core.replies import HttpResponse
 from matrix_resolve.core.urls import HttpsUrl, resolved
 from matrix_resolve.errors import InvalidServerNameError, WellKnownFetchError, shown
 
-# A URL that redirects led to is kept for people to read; a longer one is cut.
-_MAX_URL = 200
-
 # No server that is meant to be reached redirects to a longer URL.
 _MAX_LOCATION = 8 * 1024
 
@@ -36,7 +33,7 @@ def read_well_known(response: HttpResponse, *, max_body: int) -> Delegated | Not
     usable", with the reason; never an error.
     """
 
-    url = response.url[:_MAX_URL]
+    url = response.url
 
     def unusable(reason: str, *, temporary: bool = False) -> NotDelegated:
         return NotDelegated(reason, temporary=temporary, url=url)

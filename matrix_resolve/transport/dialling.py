@@ -110,10 +110,3 @@ def _url(authority: str, path: str) -> URL:
     if path.partition("?")[1:] == ("?", ""):  # yarl keeps an empty query only as a part of the path
         return URL.build(scheme="https", authority=authority, path=path, encoded=True)
     return URL(f"https://{authority}{path}", encoded=True)
-
-
-def _just(address: SocketAddress) -> Find:
-    async def just() -> Sequence[SocketAddress]:
-        return [address]
-
-    return just

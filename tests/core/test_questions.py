@@ -1,8 +1,27 @@
-"""Questions: one value a question, whatever the letter case, and a stable key."""
+"""Questions: one value a question, whatever the letter case, and a stable key; texts of answers."""
+
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from matrix_resolve.core.questions import AskAddresses, AskSrv, AskWellKnown, Question, question_of
+from matrix_resolve.core.answer_json import answer_from_dict, answer_to_dict
+from matrix_resolve.core.names import ServerName
+from matrix_resolve.core.questions import (
+    Addresses,
+    AddressesFailed,
+    Answer,
+    AskAddresses,
+    AskSrv,
+    AskWellKnown,
+    Delegated,
+    NoSrvRecords,
+    NotDelegated,
+    Question,
+    SrvFailed,
+    question_of,
+)
+from matrix_resolve.core.story import describe
 
 QUESTIONS = [
     # question, the same in another spelling, key, text
@@ -56,3 +75,41 @@ def test_questions_of_different_kinds_differ() -> None:
     asked = {AskWellKnown("example.org"), AskSrv("example.org"), AskAddresses("example.org")}
     assert len(asked) == 3
     assert len({question.key for question in asked}) == 3
+
+
+NAME = ServerName.parse("a.example")
+TEXTS: list[Any] = [
+    # how an answer is made of a text, the text that it keeps, how long it may be
+    pytest.param(lambda text: Delegated(NAME, text), lambda a: a.url, 200, id="Delegated.url"),
+    pytest.param(NotDelegated, lambda a: a.reason, 400, id="NotDelegated.reason"),
+    pytest.param(
+        lambda text: NotDelegated("no", url=text), lambda a: a.url, 200, id="NotDelegated.url"
+    ),
+    pytest.param(NoSrvRecords, lambda a: a.reason, 400, id="NoSrvRecords.reason"),
+    pytest.param(SrvFailed, lambda a: a.reason, 400, id="SrvFailed.reason"),
+    pytest.param(AddressesFailed, lambda a: a.reason, 400, id="AddressesFailed.reason"),
+    pytest.param(
+        lambda text: Addresses((), text), lambda a: a.canonical_name, 400, id="canonical_name"
+    ),
+]
+
+
+@pytest.mark.parametrize(("made", "kept", "most"), TEXTS)
+def test_texts_of_answers_are_short_and_printable(
+    made: Callable[[Any], Answer], kept: Callable[[Any], str], most: int
+) -> None:
+    """Wherever a stranger's text comes from, an answer keeps it as it may be told."""
+    assert kept(made("no connection")) == "no connection"
+    assert kept(made("\x1b[2J\x00\n\ud800")) == r"\x1b[2J\x00\n\ud800"
+    long = made("x" * 10**6)
+    assert kept(long) == "x" * (most - 3) + "..."
+    assert len(describe(long)) < most + 100
+    assert kept(made(5)) == "5"
+    assert answer_from_dict(answer_to_dict(long)) == long
+
+
+def test_flags_are_flags() -> None:
+    """What a plug-in says of a failure crosses processes as booleans."""
+    answer = NotDelegated("no", temporary=1, lookup_failed="")  # type: ignore[arg-type]
+    assert (answer.temporary, answer.lookup_failed) == (True, False)
+    assert answer_from_dict(answer_to_dict(answer)) == answer
