@@ -1,12 +1,14 @@
 """Answers as JSON-ready values and back.
 
 The form crosses process and version borders, so it names kinds and fields itself instead of
-following the classes, and reading it trusts nothing.
+following the classes, and reading it trusts nothing. Counts and texts are cut as in what plug-ins
+reply.
 """
 
 from ipaddress import ip_address
 from typing import Any, assert_never
 
+from matrix_resolve.core.addresses import MAX_KEPT
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.questions import (
     Addresses,
@@ -19,8 +21,8 @@ from matrix_resolve.core.questions import (
     SrvFailed,
     SrvRecords,
 )
-from matrix_resolve.core.replies import SrvRecord
-from matrix_resolve.core.srv import is_usable
+from matrix_resolve.core.replies import SrvRecord, SrvReply
+from matrix_resolve.core.srv import is_usable, read_srv_reply
 
 
 def answer_to_dict(answer: Answer) -> dict[str, Any]:
@@ -73,10 +75,11 @@ def answer_from_dict(data: Any) -> Answer:
                 url=None if data["url"] is None else _text(data["url"]),
             )
         case "srv_records":
-            records = tuple(_srv_record(*fields) for fields in data["records"])
-            if not records:
+            records = [_srv_record(*fields) for fields in data["records"]]
+            read = read_srv_reply(SrvReply(records))
+            if not isinstance(read, SrvRecords):
                 raise ValueError("SRV records are never empty")
-            return SrvRecords(records)
+            return read
         case "no_srv_records":
             return NoSrvRecords(_text(data["reason"]))
         case "service_not_offered":
@@ -86,7 +89,7 @@ def answer_from_dict(data: Any) -> Answer:
         case "addresses":
             alias = data["canonical_name"]
             return Addresses(
-                tuple(ip_address(_text(address)) for address in data["addresses"]),
+                tuple(ip_address(_text(each)) for each in data["addresses"][:MAX_KEPT]),
                 None if alias is None else _text(alias),
             )
         case "addresses_failed":

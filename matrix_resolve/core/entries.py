@@ -8,6 +8,7 @@ from attrs import evolve, frozen
 
 from matrix_resolve.core.answer_json import answer_from_dict, answer_to_dict
 from matrix_resolve.core.lifetimes import Learned, is_good, is_temporary, lifetime
+from matrix_resolve.core.plausible import MOST_FAILURES, is_count, is_moment
 from matrix_resolve.core.questions import (
     Addresses,
     Answer,
@@ -21,8 +22,8 @@ _VERSION = 1
 
 # So many records or addresses take about as much memory as the rest of an entry.
 _RECORDS_PER_WEIGHT = 4
-# The last second that `datetime` can hold.
-_LATEST = 253402300799
+# The largest entry has twice 64 records with names of 253 octets. More is not ours to parse.
+_LARGEST = 1 << 18
 
 
 @frozen
@@ -164,6 +165,8 @@ class CacheEntry:
     def from_json(cls, data: bytes | str) -> "CacheEntry":
         """Return the entry that `to_json` wrote; raise `CacheError` for anything else."""
         try:
+            if len(data) > _LARGEST:
+                raise ValueError("too long")
             return _from_dict(json.loads(data))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise CacheError(f"not a cache entry: {error}", temporary=False) from error
@@ -190,6 +193,7 @@ def remember(
     if not is_good(answer):
         goes_on = previous is not None and _same_trouble(previous.outcome, answer)
         failures = previous.failures + 1 if previous is not None and goes_on else 1
+        failures = min(failures, MOST_FAILURES)
     fresh_until = now + lifetime(
         learned, failures=failures, valid_before=reserve is not None, policy=policy, rng=rng
     )
@@ -256,7 +260,7 @@ def _from_dict(data: Any) -> CacheEntry:
     key, failures = data["key"], data["failures"]
     if not isinstance(key, str):
         raise TypeError("a key that is no text")
-    if type(failures) is not int or failures < 0:
+    if not is_count(failures):
         raise ValueError("failures that are no count")
     outcome = answer_from_dict(data["outcome"])
     reserve = None if data["reserve"] is None else _reserve_from_dict(data["reserve"])
@@ -292,8 +296,3 @@ def _moment(value: Any) -> float:
     if not is_moment(value):
         raise ValueError("a time that is none")
     return float(value)
-
-
-def is_moment(value: object) -> bool:
-    """Return whether `value` can be Unix seconds of our calendar."""
-    return isinstance(value, int | float) and type(value) is not bool and 0 <= value <= _LATEST

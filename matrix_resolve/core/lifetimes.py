@@ -115,6 +115,25 @@ def lifetime(
             assert_never(learned.answer)
 
 
+def longest(answer: Answer, policy: Policy) -> float:
+    """Return the most seconds that `lifetime` gives an answer of this kind."""
+    match answer:
+        case Delegated():
+            return policy.well_known_max_ttl
+        case NotDelegated(temporary=True, lookup_failed=True) | SrvFailed() | AddressesFailed():
+            return policy.srv_failure_max_ttl
+        case NotDelegated():
+            return policy.failure_max_ttl
+        case SrvRecords() | ServiceNotOffered():
+            return policy.srv_max_ttl
+        case NoSrvRecords():
+            return max(policy.srv_negative_ttl, policy.srv_min_ttl, SRV_NEGATIVE_MAX)
+        case Addresses():
+            return max(policy.address_max_ttl, NO_ADDRESSES_TTL)
+        case _:
+            assert_never(answer)
+
+
 def clamp(value: float, least: float, most: float) -> float:
     """Return `value` brought between the two; not-a-number counts as the least."""
     if not value > least:

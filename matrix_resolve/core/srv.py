@@ -53,7 +53,7 @@ def is_usable(record: SrvRecord) -> bool:
     """Return whether a connection can be made to what the record says."""
     numbers = (record.priority, record.weight, record.port)
     return (
-        all(isinstance(n, int) and 0 <= n <= 65535 for n in numbers)
+        all(isinstance(n, int) and type(n) is not bool and 0 <= n <= 65535 for n in numbers)
         and record.port != 0
         and isinstance(record.target, str)
         and is_hostname(record.target)

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from typing import Final, TypeVar
 
 from matrix_resolve.core.entries import CacheEntry, remember
-from matrix_resolve.core.foreign import is_believable
+from matrix_resolve.core.foreign import believed
 from matrix_resolve.core.generations import Generations
 from matrix_resolve.core.invalidations import Invalidations
 from matrix_resolve.core.lifetimes import Learned
@@ -176,9 +176,11 @@ class Store:
             return None
 
     def _believed(self, question: Question, entry: CacheEntry | None) -> CacheEntry | None:
-        """Return `entry` if it can be one of `question`."""
-        if entry is None or is_believable(question, entry, self._clock.time()):
-            return entry
-        error = CacheError("what was cached is no entry of this question", temporary=False)
-        self._hooks.tell(CacheFailed(question=question, error=error))
-        return None
+        """Return what can be believed of `entry`: others may have written it."""
+        if entry is None:
+            return None
+        found = believed(question, entry, self._clock.time(), self._policy)
+        if found is None:
+            error = CacheError("what was cached is no entry of this question", temporary=False)
+            self._hooks.tell(CacheFailed(question=question, error=error))
+        return found
