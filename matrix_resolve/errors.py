@@ -175,6 +175,8 @@ def shown(value: object, limit: int = 80) -> str:
         return f"a {type(value).__name__}"
     # Cut before quoting, so that a megabyte of text is not escaped only to be thrown away.
     text = ascii(value[:limit])
+    if value[:limit].isascii() and value[:limit].isprintable():  # `readable` may have escaped it
+        text = text.replace("\\\\", "\\")
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
