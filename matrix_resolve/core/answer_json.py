@@ -35,7 +35,7 @@ def answer_to_dict(answer: Answer) -> dict[str, Any]:
                 "kind": "not_delegated",
                 "reason": reason,
                 "temporary": temporary,
-                "lookup_failed": own_trouble,  # the name that earlier versions read
+                "own_trouble": own_trouble,
                 "url": url,
             }
         case SrvRecords(records=records):
@@ -71,7 +71,7 @@ def answer_from_dict(data: Any) -> Answer:
             return NotDelegated(
                 _text(data["reason"]),
                 temporary=_flag(data["temporary"]),
-                own_trouble=_flag(data["lookup_failed"]),
+                own_trouble=_flag(data["own_trouble"]),
                 url=None if data["url"] is None else _text(data["url"]),
             )
         case "srv_records":

@@ -120,7 +120,7 @@ def longest(answer: Answer, policy: Policy) -> float:
     match answer:
         case Delegated():
             return policy.well_known_max_ttl
-        case NotDelegated(temporary=True, lookup_failed=True) | SrvFailed() | AddressesFailed():
+        case NotDelegated(temporary=True, own_trouble=True) | SrvFailed() | AddressesFailed():
             return policy.srv_failure_max_ttl
         case NotDelegated():
             return policy.failure_max_ttl

@@ -36,7 +36,7 @@ FORMS = [
             "kind": "not_delegated",
             "reason": "status 404",
             "temporary": False,
-            "lookup_failed": False,
+            "own_trouble": False,
             "url": "https://example.org/",
         },
         id="not delegated",
@@ -47,7 +47,7 @@ FORMS = [
             "kind": "not_delegated",
             "reason": "no addresses",
             "temporary": True,
-            "lookup_failed": True,
+            "own_trouble": True,
             "url": None,
         },
         id="not delegated, without a response",
@@ -156,7 +156,7 @@ NOT_DELEGATED = FORMS[1].values[1]
 REFUSED += [
     pytest.param({**NOT_DELEGATED, "reason": None}, TypeError, id="no reason given"),
     pytest.param({**NOT_DELEGATED, "temporary": 1}, TypeError, id="temporary a number"),
-    pytest.param({**NOT_DELEGATED, "lookup_failed": None}, TypeError, id="lookup_failed null"),
+    pytest.param({**NOT_DELEGATED, "own_trouble": None}, TypeError, id="own_trouble null"),
     pytest.param({**NOT_DELEGATED, "url": 1}, TypeError, id="url a number"),
 ]
 

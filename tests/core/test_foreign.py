@@ -41,7 +41,7 @@ SRV = AskSrv("_matrix-fed._tcp.example.org")
 ADDRESSES = AskAddresses("example.org")
 GOOD = Delegated(ServerName.parse("hs.example.net"), "https://example.org/")
 DOWN = NotDelegated("down", temporary=True)
-NO_DNS = NotDelegated("no DNS", temporary=True, lookup_failed=True)
+NO_DNS = NotDelegated("no DNS", temporary=True, own_trouble=True)
 REFUSED = NotDelegated("status 404")
 RECORD = SrvRecord(1, 2, 8448, "hs.example.net")
 RECORDS = SrvRecords((RECORD,))
@@ -267,7 +267,7 @@ def test_what_is_refused_when_it_is_read(data: bytes) -> None:
 def test_texts_are_made_showable_when_they_are_read() -> None:
     """Escape sequences in a cache reach no terminal."""
     outcome = {"kind": "not_delegated", "reason": "\x1b[2J\x00\ud800" + "x" * 999, "url": "\x1b]0;"}
-    data = written(outcome={**outcome, "temporary": True, "lookup_failed": False})
+    data = written(outcome={**outcome, "temporary": True, "own_trouble": False})
     read = CacheEntry.from_json(data).outcome
     assert isinstance(read, NotDelegated)
     assert read.reason.startswith(r"\x1b[2J\x00\ud800xxx")

@@ -110,6 +110,6 @@ def test_texts_of_answers_are_short_and_printable(
 
 def test_flags_are_flags() -> None:
     """What a plug-in says of a failure crosses processes as booleans."""
-    answer = NotDelegated("no", temporary=1, lookup_failed="")  # type: ignore[arg-type]
-    assert (answer.temporary, answer.lookup_failed) == (True, False)
+    answer = NotDelegated("no", temporary=1, own_trouble="")  # type: ignore[arg-type]
+    assert (answer.temporary, answer.own_trouble) == (True, False)
     assert answer_from_dict(answer_to_dict(answer)) == answer

@@ -56,7 +56,7 @@ DOWN = {
     "kind": "not_delegated",
     "reason": "\x1b[2J\x00" + "x" * 9999,
     "temporary": True,
-    "lookup_failed": False,
+    "own_trouble": False,
     "url": None,
 }
 
