@@ -448,6 +448,7 @@ async def test_read_while_it_is_being_deleted(
 
     shared.meanwhile = read
     await tiered.delete(EXAMPLE)
+    assert shared.meanwhile is None
     assert await near.get(EXAMPLE) is None
     assert await tiered.get(EXAMPLE) is None
 
@@ -511,6 +512,7 @@ async def test_late_read_while_it_is_being_deleted(shared: Shared, clock: FakeCl
     await MemoryCache.put(shared, EXAMPLE, NEW)
     shared.meanwhile, near.meanwhile["delete"] = begun, told
     await tiered.delete(EXAMPLE)
+    assert not near.meanwhile
     assert await near.get(EXAMPLE) is None
 
 

@@ -202,7 +202,13 @@ DATE_WORDS = ["Sun,", "Sunday,", "06", "6", "Nov", "Dec", "1994", "94", "06-Nov-
 DATE_WORDS += ["8:49", "24:61:61", "9999", "9" * 30, "GMT", "EST", "+9999", "-2400", "-0000"]
 DATE_WORDS += ["0", ",", "-", "+", ":", ""]
 DATE_TEXT = st.lists(st.sampled_from(DATE_WORDS), max_size=7).map(" ".join)
-VALUES = st.text() | DATE_TEXT | st.text('max-age=no store,"\\ 09-;\n', max_size=30)
+SAID = ["max-age=60", "max-age=0, private", "Sun, 06 Nov 2033 08:49:37 GMT", "60"]
+VALUES = (
+    st.sampled_from(SAID)
+    | st.text()
+    | DATE_TEXT
+    | st.text('max-age=no store,"\\ 09-;\n', max_size=30)
+)
 NAMES = st.sampled_from(["Cache-Control", "Age", "Expires", "Date", "Retry-After"])
 
 

@@ -201,7 +201,8 @@ def test_what_is_no_server_name_is_refused_with_the_reason(text: object, reason:
     assert reason in caught.value.reason
 
 
-@given(st.text() | NEAR_NAMES | st.binary() | st.none() | st.integers())
+@given(st.text() | NEAR_NAMES | HOSTNAMES | st.binary() | st.none() | st.integers())
+@example("example.org:8448")
 @example("\udfff")
 @example("0" * 5000)
 @example("[" + ":" * 45 + "]")

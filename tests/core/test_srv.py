@@ -111,7 +111,10 @@ def test_usable_records_are_kept_to_a_limit_lowest_priorities_first() -> None:
 ANYTHING = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
 NUMBERS = st.integers(-1, 65536) | ANYTHING
 TARGETS = st.text(".aA0-_:[] \x00é", max_size=8) | ANYTHING
+NEAR_NUMBERS = st.integers(-1, 65536)
+NEAR_TARGETS = st.sampled_from(["a", "a.example.", "a.example", ".", ""])
 WILD_RECORDS = st.builds(SrvRecord, NUMBERS, NUMBERS, NUMBERS, TARGETS)
+WILD_RECORDS |= st.builds(SrvRecord, NEAR_NUMBERS, NEAR_NUMBERS, NEAR_NUMBERS, NEAR_TARGETS)
 
 
 @given(st.lists(WILD_RECORDS, max_size=6))

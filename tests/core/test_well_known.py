@@ -218,11 +218,17 @@ JSON_VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
     max_leaves=8,
 )
-DOCUMENTS = st.dictionaries(st.sampled_from(["m.server", "x"]), JSON_VALUES).map(json.dumps)
+SERVERS = JSON_VALUES | st.sampled_from(["a", "A.example:1", "[::1]:0", "[::1]", "1.2.3"])
+DOCUMENTS = st.dictionaries(st.sampled_from(["m.server", "x"]), JSON_VALUES) | (
+    st.fixed_dictionaries({"m.server": SERVERS}, optional={"x": JSON_VALUES})
+)
 
 
-@given(BODIES | DOCUMENTS.map(str.encode), st.sampled_from([200, 200, 200, 404, 500]))
+@given(
+    BODIES | DOCUMENTS.map(json.dumps).map(str.encode), st.sampled_from([200, 200, 200, 404, 500])
+)
 @example(b"\xff\xfe" + GOOD, 200)
+@example(GOOD, 200)
 def test_reading_never_raises(body: bytes, status: int) -> None:
     """Whatever a server sends, it delegates or it does not."""
     said = read(body, status)
