@@ -1,0 +1,120 @@
+"""A repeated answer takes one read of a dictionary, and only where that may be."""
+
+from typing import Any
+
+import pytest
+from worlds import DAY, FED, HOUR, World
+
+from matrix_resolve import Policy, Resolver, SrvLookupError, SrvRecord, WellKnownFetchError
+
+NAME = "a.example"
+
+
+@pytest.fixture
+def world() -> World:
+    """A world with one name of each kind."""
+    world = World()
+    world.well_known.answers["delegated.example"] = {"m.server": "host.example:1"}
+    world.srv.answers[FED + "one.example"] = [SrvRecord(0, 0, 1, "t.example")]
+    world.srv.answers[FED + "two.example"] = [
+        SrvRecord(0, 1, 1, "t.example"),
+        SrvRecord(0, 1, 1, "u.example"),
+    ]
+    world.srv.answers[FED + "ill.example"] = SrvLookupError("SERVFAIL")
+    world.well_known.answers["down.example"] = WellKnownFetchError("down")
+    return world
+
+
+async def is_hot(resolver: Resolver, name: str) -> bool:
+    """Whether a `resolve()` gives the answer without going further than the hot path."""
+    further: list[Any] = []
+
+    async def going_further(text: Any) -> Any:
+        further.append(text)
+        return await Resolver._resolve(resolver, text)
+
+    resolver._resolve = going_further  # type: ignore[method-assign]
+    try:
+        await resolver.resolve(name)
+    finally:
+        del resolver._resolve  # type: ignore[method-assign]
+    return not further
+
+
+HOT = [
+    # name, is it given from the hot path the second time
+    ("192.0.2.1", True),
+    ("a.example:8448", True),
+    ("delegated.example", True),
+    ("one.example", True),
+    ("plain.example", True),
+    ("ill.example", True),  # as long as the failure is remembered
+    ("down.example", True),
+    ("two.example", False),  # the order is drawn anew
+]
+
+
+@pytest.mark.parametrize(("name", "hot"), HOT)
+async def test_a_repeated_answer_is_hot(world: World, name: str, hot: bool) -> None:
+    """From the second time on it is given as it is, and is the very same."""
+    async with world.resolver() as resolver:
+        assert not await is_hot(resolver, name)
+        first = await resolver.resolve(name)
+        for _ in range(3):
+            assert await is_hot(resolver, name) is hot
+            assert (await resolver.resolve(name) is first) is hot
+
+
+@pytest.mark.parametrize("name", [name for name, _ in HOT])
+async def test_nothing_is_hot_with_hooks(world: World, name: str) -> None:
+    """Each resolve is to be told, so none takes the hot path."""
+    async with world.resolver(hooks=[world.told.append]) as resolver:
+        for _ in range(3):
+            assert not await is_hot(resolver, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [
+        pytest.param("delegated.example", 0.8 * DAY, id="in the last fifth of its lifetime"),
+        pytest.param("one.example", 0.8 * HOUR, id="of the records'"),
+        pytest.param("ill.example", 5, id="when the failure may be asked again"),
+        pytest.param("down.example", 60, id="when the fetch may be tried again"),
+    ],
+)
+async def test_hot_until_something_is_asked(world: World, name: str, seconds: float) -> None:
+    """It is hot until something that it rests on is to be asked again, and not a second longer."""
+    async with world.resolver() as resolver:
+        await resolver.resolve(name)
+        world.clock.advance(seconds - 1)
+        assert await is_hot(resolver, name)
+        world.clock.advance(1)
+        asked = world.asked
+        assert not await is_hot(resolver, name)
+        assert world.asked > asked or name == "delegated.example"  # that one is asked behind
+
+
+async def test_not_hot_when_it_is_invalidated(world: World) -> None:
+    """Neither what was invalidated or reported is hot; others are again after one look."""
+    async with world.resolver() as resolver:
+        for name in ("delegated.example", "one.example", "plain.example"):
+            await resolver.resolve(name)
+        await resolver.invalidate("delegated.example")
+        assert not await is_hot(resolver, "delegated.example")
+        assert await is_hot(resolver, "delegated.example")
+        await resolver.report_unreachable(await resolver.resolve("one.example"))
+        assert not await is_hot(resolver, "one.example")
+        kept = await resolver.resolve("plain.example")
+        assert await is_hot(resolver, "plain.example")
+        assert await resolver.resolve("plain.example") is kept
+
+
+async def test_hot_within_its_bounds(world: World) -> None:
+    """Of many names those that were used last are hot, however many there were."""
+    names = [f"192.0.2.{number}" for number in range(1, 201)]
+    async with world.resolver(policy=Policy(max_resolved=20)) as resolver:
+        for name in names:
+            await resolver.resolve(name)
+        hot = [await is_hot(resolver, name) for name in reversed(names[-5:])]
+        assert hot == [True] * 5
+        assert not await is_hot(resolver, names[0])
