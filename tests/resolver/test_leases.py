@@ -1,11 +1,14 @@
 """A cache that leases: who asks, who waits, and what those who wait are given."""
 
 import asyncio
+from typing import Any
 
 import pytest
-from worlds import DAY, HOUR, World, settled
+from attrs import evolve
+from worlds import DAY, HANGS, HOUR, MINUTE, World, settled
 
 from matrix_resolve import (
+    AskSrv,
     AskWellKnown,
     CacheEntry,
     CacheError,
@@ -15,12 +18,15 @@ from matrix_resolve import (
     Question,
     Resolver,
     ServerName,
+    WellKnownFetchError,
 )
-from matrix_resolve.core.questions import Delegated
+from matrix_resolve.core.questions import Delegated, NotDelegated
 from matrix_resolve.hooks.events import CacheFailed
 
 NAME = "a.example"
 ASK = AskWellKnown(NAME)
+GOOD = {"m.server": "asked.example:1"}
+DOWN = WellKnownFetchError("down")
 
 
 class Leasing(MemoryCache):
@@ -151,4 +157,79 @@ async def test_a_stale_answer_while_waiting_for_another(world: World) -> None:
         await asyncio.sleep(0.5)
         await settled()
         assert await resolved(resolver) == "other.example"
+    assert world.well_known.asked == []
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "fetch", "given", "failures"),
+    [
+        # hours ago: asked here, asked elsewhere; what the fetch says then
+        pytest.param(30, 26, DOWN, "other.example stale", 1, id="past its lifetime"),
+        pytest.param(30, 40, DOWN, "mine.example stale", 1, id="older than ours"),
+        pytest.param(30, 26, GOOD, "asked.example", 0, id="asked again with success"),
+        pytest.param(None, 26, DOWN, "other.example stale", 1, id="nothing here"),
+    ],
+)
+async def test_an_unsettled_answer_elsewhere(
+    world: World, ours: float | None, theirs: float, fetch: Any, given: str, failures: int
+) -> None:
+    """A newer answer of another process that is due too is what stands in reserve from then on."""
+    if ours is not None:
+        await world.cache.put(ASK, learned(world, "mine.example", ago=ours * HOUR))
+    world.cache.entry = learned(world, "other.example", ago=theirs * HOUR)
+    world.well_known.answers[NAME] = fetch
+    policy = Policy(jitter=0, stale_answer_delay=HANGS)
+    async with world.resolver(policy=policy) as resolver:
+        resolution = await resolver.resolve(NAME)
+    assert resolution.targets[0].host + " stale" * resolution.stale == given
+    assert world.well_known.asked == [NAME]
+    assert (await world.cache.get(ASK)).failures == failures
+
+
+async def test_a_row_of_failures_elsewhere_goes_on(world: World) -> None:
+    """A failure that another process has met last is one of the row: backoff doubles on."""
+    world.cache.entry = evolve(
+        learned(world, "other.example", ago=120),
+        outcome=NotDelegated("down", temporary=True),
+        fresh_until=world.clock.time() - 1,
+        failures=3,
+    )
+    world.well_known.answers[NAME] = DOWN
+    async with world.resolver() as resolver:
+        await resolver.resolve(NAME)
+    entry = await world.cache.get(ASK)
+    assert (entry.failures, entry.fresh_until - world.clock.time()) == (4, 8 * MINUTE)
+
+
+async def test_a_lease_is_no_longer_than_its_question_may_take(world: World) -> None:
+    """When its holder dies the others wait no longer than for an answer of that kind."""
+    policy = Policy()
+    asked: dict[Question, float] = {}
+
+    async def lease(question: Question, seconds: float, /) -> Lease:
+        asked[question] = max(seconds, asked.get(question, 0.0))
+        return Lease(held=True)
+
+    world.cache.lease = lease
+    world.well_known.answers[NAME] = {"m.server": "host.example"}
+    async with world.resolver(policy=policy) as resolver:
+        await resolver.resolve(NAME)
+    assert 0 < asked[ASK] <= policy.well_known_timeout
+    lookups = [seconds for question, seconds in asked.items() if isinstance(question, AskSrv)]
+    assert lookups
+    assert 0 < min(lookups) <= max(lookups) <= policy.dns_timeout
+
+
+@pytest.mark.parametrize("hours", [26, 20], ids=["past its lifetime", "in its last fifth"])
+async def test_an_unsettled_answer_is_no_end_of_waiting(world: World, hours: float) -> None:
+    """While another process asks, an answer of it that is due too is no reason to ask beside it."""
+    world.cache.held = False
+    world.cache.entry = learned(world, "due.example", ago=hours * HOUR)
+    async with world.resolver() as resolver, asyncio.timeout(HANGS):
+        waiting = asyncio.create_task(resolver.resolve(NAME))
+        while world.cache.asked_for < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert world.well_known.asked == []
+        world.cache.entry = learned(world, "other.example")
+        assert (await waiting).targets[0].host == "other.example"
     assert world.well_known.asked == []
