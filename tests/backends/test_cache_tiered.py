@@ -607,3 +607,54 @@ async def test_what_is_not_believed(clock: FakeClock, foreign: str) -> None:
     assert near.peek(EXAMPLE) is None
     await tiered.put(EXAMPLE, entry(BETTER, now))
     assert near.peek(EXAMPLE) == entry(BETTER, now)
+
+
+BUG = ZeroDivisionError("bug")
+
+
+class Buggy(Shared):
+    """A cache whose methods raise what no cache may."""
+
+    async def _ask(self, what: str) -> None:
+        raise BUG
+
+    async def invalidations(self) -> AsyncGenerator[str | None, None]:
+        """Raise."""
+        raise BUG
+        yield
+
+
+BUGS: dict[str, Callable[[TieredCache], Awaitable[object]]] = {
+    "get": lambda tiered: tiered.get(EXAMPLE),
+    "put": lambda tiered: tiered.put(EXAMPLE, NEW),
+    "delete": lambda tiered: tiered.delete(EXAMPLE),
+    "lease": lambda tiered: tiered.lease(EXAMPLE, 10),
+    "release": lambda tiered: tiered.release(EXAMPLE),
+    "feed": lambda tiered: anext(tiered.invalidations()),
+}
+
+
+@pytest.mark.parametrize("kept", [None, OLD], ids=["nothing near", "something near"])
+@pytest.mark.parametrize("call", BUGS.values(), ids=BUGS)
+async def test_a_bug_of_the_shared_cache_comes_out(
+    near: MemoryCache,
+    clock: FakeClock,
+    kept: CacheEntry | None,
+    call: Callable[[TieredCache], Awaitable[object]],
+) -> None:
+    """What is no `CacheError` is not made up for by what is near: it reaches who asked."""
+    clock.advance(FRESH)
+    if kept is not None:
+        await near.put(EXAMPLE, kept)
+    with pytest.raises(ZeroDivisionError):
+        await call(TieredCache(near, Buggy(clock), clock=clock))
+
+
+async def test_a_bug_of_the_shared_cache_leaves_nothing_that_was_deleted(
+    near: MemoryCache, clock: FakeClock
+) -> None:
+    """When `shared` can't delete by its own mistake, `near` has done so all the same."""
+    await near.put(EXAMPLE, OLD)
+    with pytest.raises(ZeroDivisionError):
+        await TieredCache(near, Buggy(clock), clock=clock).delete(EXAMPLE)
+    assert await near.get(EXAMPLE) is None
