@@ -168,6 +168,22 @@ def test_what_is_no_form_of_an_answer_is_refused(form: Any, error: type[Exceptio
         answer_from_dict(form)
 
 
+TEXTS = [
+    pytest.param(param.values[1], key, id=f"{key} of {param.id}")
+    for param in FORMS
+    for key, value in param.values[1].items()
+    if isinstance(value, str)
+]
+
+
+@pytest.mark.parametrize("value", [1, 1.5, True, ["a"], {"a": "b"}, []])
+@pytest.mark.parametrize(("form", "key"), TEXTS)
+def test_text_that_is_none_is_refused(form: dict[str, Any], key: str, value: Any) -> None:
+    """Wherever a form has text nothing else will do, in the reason of a failure neither."""
+    with pytest.raises((ValueError, TypeError)):
+        answer_from_dict({**form, key: value})
+
+
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4)
 VALUES = SCALARS | st.lists(SCALARS | st.lists(SCALARS, max_size=5), max_size=3)
 SPOILT = st.builds(

@@ -114,3 +114,15 @@ def test_one_log_may_follow_another() -> None:
     epoch = one.epoch
     other.note([B])
     assert not one.since(epoch, B)
+
+
+def test_the_log_holds_ten_thousand() -> None:
+    """Beyond so many questions it takes no more memory, and forgets no invalidation."""
+    log = Invalidations()
+    beginning, most = log.epoch, 0
+    for number in range(25_000):
+        log.note([AskWellKnown(f"n{number}.example")])
+        most = max(most, len(log._last))
+    assert most == 10_000
+    assert all(log.since(beginning, AskWellKnown(f"n{n}.example")) for n in (0, 12_345, 24_999))
+    assert not log.since(log.epoch, A)

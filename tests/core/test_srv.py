@@ -30,7 +30,11 @@ REPLIES = [
         id="the highest numbers",
     ),
     pytest.param([record("a", 0, 0, 1)], SrvRecords((record("a", 0, 0, 1),)), id="the lowest"),
-    pytest.param([record("A.Example.")], SrvRecords((record("A.Example"),)), id="final dot"),
+    pytest.param(
+        [record("A.Example.", 7, 9, 8450)],
+        SrvRecords((record("A.Example", 7, 9, 8450),)),
+        id="final dot, the rest as it is",
+    ),
     pytest.param(
         [record("c", 3), record("a1", 1), record("b", 2), record("a2", 1)],
         SrvRecords((record("a1", 1), record("a2", 1), record("b", 2), record("c", 3))),
