@@ -4,10 +4,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from worlds import DAY, HANGS, HOUR, Gate, SlowToEnd, World, settled
+from worlds import DAY, FED, HANGS, HOUR, Gate, SlowToEnd, World, settled
 
-from matrix_resolve import AskWellKnown, CacheEntry, Resolver, WellKnownFetchError
+from matrix_resolve import AskSrv, AskWellKnown, CacheEntry, Resolver, WellKnownFetchError
 from matrix_resolve.core.questions import NotDelegated
+from matrix_resolve.hooks.events import TaskFailed
 from matrix_resolve.resolver import flight as flight_module
 
 NAME = "a.example"
@@ -254,3 +255,46 @@ async def test_a_refresh_that_is_given_up_by_nobody(world: World) -> None:
         assert (await kept(world)).failures == 1
         assert (await resolver.resolve(NAME)).stale
     assert len(world.well_known.asked) == 2
+
+
+async def test_a_failure_is_told_once(world: World) -> None:
+    """A bug of the very moment when its only waiter leaves is told once, to hooks and loop."""
+    contexts: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: contexts.append(context))
+    error = ZeroDivisionError("bug")
+
+    async def failing(_: str) -> None:
+        leaving.cancel()
+        raise error
+
+    world.well_known.answers[NAME] = failing
+    async with world.resolver(hooks=[world.told.append]) as resolver:
+        leaving = asyncio.create_task(resolver.resolve(NAME))
+        await asyncio.gather(leaving, return_exceptions=True)
+        await settled()
+    assert leaving.cancelled()
+    failed = [event for event in world.told if isinstance(event, TaskFailed)]
+    assert failed == [TaskFailed(question=ASK, error=error)]
+    assert [context["exception"] for context in contexts] == [error]
+
+
+async def test_a_failure_of_a_refresh_is_told_once(world: World) -> None:
+    """So is one of a refresh, whose asker was answered long since and leaves after it."""
+    contexts: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: contexts.append(context))
+    world.well_known.answers[NAME] = {"m.server": "host.example"}
+    async with world.resolver(hooks=[world.told.append]) as resolver:
+        await resolver.resolve(NAME)
+        await world.cache.delete(AskSrv(FED + "host.example"))
+        resolver._names.clear()
+        world.clock.advance(0.9 * DAY)
+        error = world.well_known.answers[NAME] = ZeroDivisionError("bug")
+        gate = world.srv.answers[FED + "host.example"] = Gate()
+        staying = [asyncio.create_task(resolver.resolve(NAME)) for _ in range(3)]
+        await settled()
+        gate.opened.set()
+        await asyncio.gather(*staying)
+        await settled()
+    failed = [event for event in world.told if isinstance(event, TaskFailed)]
+    assert failed == [TaskFailed(question=ASK, error=error)]
+    assert [context["exception"] for context in contexts] == [error]

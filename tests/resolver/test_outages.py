@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from worlds import DAY, FED, HOUR, MINUTE, OLD, Gate, SlowToEnd, World, settled
+from worlds import DAY, FED, HANGS, HOUR, MINUTE, OLD, Gate, SlowToEnd, World, settled
 
 from matrix_resolve import (
     AddressLookupError,
@@ -245,6 +245,26 @@ async def test_stale_addresses(world: World, resolver: Resolver) -> None:
     assert [str(e.address) for e in await resolver.endpoints(resolution)] == ["192.0.3.2"]
 
 
+async def test_stale_addresses_are_refreshed_side_by_side(world: World) -> None:
+    """Those of all targets are asked again at once, not one after another."""
+    hosts = [f"t{number}.example" for number in range(4)]
+    world.well_known.answers.clear()
+    world.srv.answers[FED + NAME] = SrvReply([SrvRecord(n, 0, 1, hosts[n]) for n in range(4)], DAY)
+    world.addresses.answers = {host: ["192.0.3.1"] for host in hosts}
+    policy = Policy(jitter=0, stale_answer_delay=HANGS)
+    async with world.resolver(policy=policy) as resolver:
+        resolution = await resolver.resolve(NAME)
+        await resolver.endpoints(resolution)
+        world.clock.advance(2 * HOUR)
+        gate: Any = Gate(["192.0.3.2"])
+        world.addresses.answers = dict.fromkeys(hosts, gate)
+        asking = asyncio.create_task(resolver.endpoints(resolution))
+        await settled()
+        assert gate.waiting == 4
+        gate.opened.set()
+        assert {str(endpoint.address) for endpoint in await asking} == {"192.0.3.2"}
+
+
 async def test_closing_ends_refreshes(world: World) -> None:
     """A refresh under way in the background is cancelled and waited for when closing."""
     resolver = world.resolver()
@@ -419,10 +439,10 @@ async def test_giving_up_early_says_nothing(world: World, seconds: float, rememb
 
 
 async def test_giving_up_while_waiting_for_a_slot_says_nothing(world: World) -> None:
-    """Who was never asked has not failed, however long the queue was."""
+    """Who was never asked has not failed, however long the queue was, nor was it aborted."""
     policy = Policy(max_well_known_fetches=1, srv_head_start=False)
     gate = world.well_known.answers["busy.example"] = Gate()
-    async with world.resolver(policy=policy) as resolver:
+    async with world.resolver(policy=policy, hooks=[world.told.append]) as resolver:
         busy = asyncio.create_task(resolver.resolve("busy.example"))
         await settled()
         queued = asyncio.create_task(resolver.resolve(NAME))
@@ -433,6 +453,7 @@ async def test_giving_up_while_waiting_for_a_slot_says_nothing(world: World) -> 
         gate.opened.set()
         await busy
         assert said(await resolver.resolve(NAME)) == "old"
+    assert not [event for event in world.told if isinstance(event, QuestionAborted)]
 
 
 async def leads_to(resolver: Resolver) -> list[str]:
