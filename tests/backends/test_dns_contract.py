@@ -31,7 +31,7 @@ from dns_lookups import (
 
 from matrix_resolve.backends.dns_aiodns import AiodnsLookup
 from matrix_resolve.backends.dns_dnspython import DnspythonLookup
-from matrix_resolve.errors import AddressLookupError, BackendError
+from matrix_resolve.errors import AddressLookupError, BackendError, SrvLookupError
 from matrix_resolve.interfaces import AddressReply, SrvRecord, SrvReply
 from matrix_resolve.testing import DnsFault, LoopbackFederation
 
@@ -294,7 +294,10 @@ async def test_records_of_other_types(asking: Asking, stray: str) -> None:
 
 
 async def test_srv_records_of_another_name(asking: Asking) -> None:
-    """SRV records that stand in an answer under another name count for nothing."""
+    """SRV records that stand in an answer under another name count for nothing.
+
+    Nor does an answer that has nothing else say that there are none.
+    """
     evil = "other.example. 60 IN SRV 0 0 1 evil.example."
 
     def answers(query: dns.message.Message) -> list[Any]:
@@ -305,7 +308,8 @@ async def test_srv_records_of_another_name(asking: Asking) -> None:
     async with handmade(answers) as server, asking(server) as lookup:
         reply = await lookup.lookup_srv(QUESTION)
         assert reply.records == (SrvRecord(1, 2, 3, "hs.example"),)
-        assert not (await lookup.lookup_srv("none.example")).records
+        with pytest.raises(SrvLookupError):
+            await lookup.lookup_srv("none.example")
 
 
 # Failed

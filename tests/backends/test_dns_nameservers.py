@@ -10,7 +10,6 @@ from typing import Any
 
 import dns.asyncquery
 import dns.message
-import dns.nameserver
 import pytest
 import trustme
 from aiohttp import web
@@ -20,6 +19,8 @@ from h2.connection import H2Connection
 from h2.events import DataReceived, RequestReceived, StreamEnded
 
 from matrix_resolve.backends.dns_dnspython import DnspythonLookup
+from matrix_resolve.backends.dns_dnspython.nameservers import read_nameserver
+from matrix_resolve.backends.dns_dnspython.servers import HttpsServer, PlainServer, TlsServer
 from matrix_resolve.errors import AddressLookupError, BackendError, SrvLookupError
 from matrix_resolve.interfaces import SrvReply
 from matrix_resolve.testing import LoopbackFederation
@@ -58,13 +59,12 @@ SPELLINGS = [
 @pytest.mark.parametrize(("text", "leads_to"), SPELLINGS, ids=[text for text, _ in SPELLINGS])
 def test_spellings_of_nameservers(text: str, leads_to: tuple[Any, ...]) -> None:
     """Plain, over TLS and over HTTPS, with and without port, and name or address."""
-    (server,) = DnspythonLookup(nameservers=[text])._resolver.nameservers
-    match server:
-        case dns.nameserver.DoTNameserver():
-            found: tuple[Any, ...] = ("DoT", server.address, server.port, server.hostname)
-        case dns.nameserver.DoHNameserver():
-            found = ("DoH", server.url, server.bootstrap_address)
-        case dns.nameserver.Do53Nameserver():
+    match read_nameserver(text, None):
+        case TlsServer() as server:
+            found: tuple[Any, ...] = ("DoT", server.address, server.port, server.name)
+        case HttpsServer() as server:
+            found = ("DoH", server.url, server.address)
+        case PlainServer() as server:
             found = ("Do53", server.address, server.port)
     assert found == leads_to
 
