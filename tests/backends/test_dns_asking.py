@@ -1,9 +1,9 @@
-"""How dnspython's lookup asks: which name server when, again, without EDNS, and off the loop."""
+"""How dnspython's lookup asks: which name server when, again, without EDNS; and how it reads."""
 
 import asyncio
-import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import dns.exception
@@ -18,20 +18,20 @@ from dns_lookups import (
     HANGS,
     QUESTION,
     SHORT,
-    SRV,
     addresses,
     answer,
     asked_type,
     either,
     empty,
     handmade,
+    until,
 )
 
 from matrix_resolve.backends.dns_dnspython import DnspythonLookup, asking, servers
-from matrix_resolve.backends.dns_dnspython.answers import Answer, read_answer
+from matrix_resolve.backends.dns_dnspython import answers as answers_
+from matrix_resolve.backends.dns_dnspython.answers import Answer
 from matrix_resolve.backends.dns_dnspython.servers import Server
 from matrix_resolve.errors import BackendError, SrvLookupError
-from matrix_resolve.interfaces import SrvReply
 from matrix_resolve.testing import LoopbackFederation
 
 NAME = dns.name.from_text(QUESTION)
@@ -368,71 +368,122 @@ async def test_lost_questions() -> None:
 # Reading
 
 
-@pytest.fixture(name="readers")
-def fixture_readers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:
-    """Where answers are read: how many octets, and whether in the event loop's thread."""
-    readers: list[tuple[int, bool]] = []
-    reading = threading.Lock()
-
-    def read(request: QueryMessage, wire: bytes) -> Answer | None:
-        readers.append((len(wire), threading.current_thread() is threading.main_thread()))
-        assert reading.acquire(blocking=False), "two at once"
-        try:
-            return read_answer(request, wire)
-        finally:
-            reading.release()
-
-    monkeypatch.setattr(servers, "read_answer", read)
-    return readers
+def large(query: dns.message.Message) -> list[Any]:
+    """An answer of 900 records, in one datagram, although 1232 octets were asked for."""
+    return [answer(query, *(f"example.org. 9 IN SRV {number} 0 1 a." for number in range(900)))]
 
 
-async def test_large_answers_are_read_in_a_thread(
-    loopback_federation: LoopbackFederation, readers: list[tuple[int, bool]]
-) -> None:
-    """Not to hold up the event loop, and one after another; small ones are read at once."""
-    records = [f"{number} 0 8448 host-{number}.example" for number in range(900)]
-    loopback_federation.add_records(f"{SRV}example.org", "SRV", *records)
-    async with DnspythonLookup(nameservers=[loopback_federation.nameserver]) as lookup:
-        replies = await asyncio.gather(*(lookup.lookup_srv(f"{SRV}example.org") for _ in range(3)))
-    assert [len(reply.records) for reply in replies] == [900] * 3
-    large = [in_loop for octets, in_loop in readers if octets > 1232]
-    assert large == [False] * 3
-    assert {in_loop for octets, in_loop in readers if octets <= 1232} == {True}
+async def test_large_answers_are_read_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event loop has its turn between pieces, here after each record."""
+    monkeypatch.setattr(answers_, "_PIECE", -1.0)
+    request = dns.message.make_query(QUESTION, "SRV")
+    wire = large(request)[0].to_wire(max_size=65535)
+    task = asyncio.create_task(answers_.read_answer(request, wire))
+    turns = 0
+    while not task.done():
+        await asyncio.sleep(0)
+        turns += 1
+    answered = task.result()
+    assert turns > 900
+    assert answered is not None
+    assert [record.priority for record in answered.records] == list(range(900))
 
 
-async def test_large_datagrams_are_read_in_a_thread(readers: list[tuple[int, bool]]) -> None:
-    """Whoever sends them over UDP although 1232 octets were asked for."""
+async def test_large_answers_are_read_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise ten pieces at once were one pause. Small ones do not wait for that."""
+    reading = Counter[bool]()
+    most = Counter[bool]()
+    done = asyncio.Event()
+
+    async def read(request: QueryMessage, wire: bytes) -> Answer | None:
+        is_large = len(wire) > 1232
+        reading[is_large] += 1
+        most[is_large] = max(most[is_large], reading[is_large])
+        if is_large:
+            await done.wait()
+        answered = await answers_.read_answer(request, wire)
+        reading[is_large] -= 1
+        return answered
 
     def answers(query: dns.message.Message) -> list[Any]:
-        wrong_id = answer(query, *(f"example.org. 9 IN SRV {n} 0 1 evil." for n in range(900)))
-        wrong_id.id ^= 1
-        records = (f"example.org. 9 IN SRV {number} 0 1 a." for number in range(900))
-        return [wrong_id, answer(query, *records)]
+        return large(query) if asked_type(query) == "SRV" else [answer(query)]
 
+    monkeypatch.setattr(servers, "read_answer", read)
     async with (
         handmade(answers) as server,
         DnspythonLookup(nameservers=[server], timeout=HANGS) as lookup,
     ):
-        reply = await lookup.lookup_srv(QUESTION)
-    assert [record.priority for record in reply.records] == list(range(900))
-    assert {record.target for record in reply.records} == {"a"}
-    assert [in_loop for _, in_loop in readers] == [False]
+        tasks = [asyncio.create_task(lookup.lookup_srv(QUESTION)) for _ in range(3)]
+        await until(lambda: reading[True])
+        assert await lookup.lookup_addresses(QUESTION) == empty("addresses")
+        done.set()
+        replies = await asyncio.gather(*tasks)
+    assert [len(reply.records) for reply in replies] == [900] * 3
+    assert most[True] == 1
 
 
-async def test_what_dnspython_can_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A message at which it raises what is no error of its own is passed over, as any other."""
-    from_wire = dns.message.from_wire
-    tried = []
+async def test_noise_in_large_datagrams_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has another ID is not even looked into."""
+    read = []
 
-    def raising(wire: bytes, **settings: Any) -> dns.message.Message:
-        tried.append(wire)
-        if len(tried) == 2:  # the first is the server's
-            raise IndexError
-        return from_wire(wire, **settings)
+    async def noting(request: QueryMessage, wire: bytes) -> Answer | None:
+        read.append(len(wire))
+        return await answers_.read_answer(request, wire)
 
-    monkeypatch.setattr(dns.message, "from_wire", raising)
+    def answers(query: dns.message.Message) -> list[Any]:
+        wrong_id = large(query)
+        wrong_id[0].id ^= 1
+        return [*wrong_id, answer(query)]
+
+    monkeypatch.setattr(servers, "read_answer", noting)
     async with (
-        handmade(lambda query: [answer(query), answer(query)]) as server,
+        handmade(answers) as server,
         DnspythonLookup(nameservers=[server], timeout=HANGS) as lookup,
     ):
-        assert await lookup.lookup_srv(QUESTION) == SrvReply([])
+        assert await lookup.lookup_srv(QUESTION) == empty("SRV")
+    assert len(read) == 1
+    assert read[0] <= 1232
+
+
+SOA = "org. 50 IN SOA ns.org. hostmaster.org. 1 2 3 4 90"
+READABLE = [
+    # kind, records, authority
+    pytest.param("SRV", ("SRV 1 2 3 a.example.org.", "SRV 1 2 3 ."), (), id="SRV"),
+    pytest.param("A", ("A 192.0.2.1", "A 192.0.2.2"), (), id="A"),
+    pytest.param("AAAA", ("AAAA 2001:db8::1",), (), id="AAAA"),
+    pytest.param("A", ("CNAME a.example.org.",), (SOA,), id="CNAME and SOA"),
+]
+
+
+@pytest.mark.parametrize(("kind", "records", "authority"), READABLE)
+async def test_messages_that_are_broken(
+    kind: str, records: tuple[str, ...], authority: tuple[str, ...]
+) -> None:
+    """Whatever octet is missing or another: it is read, or it is no message."""
+    request = dns.message.make_query(QUESTION, kind, use_edns=0)
+    texts = [f"example.org. 9 IN {record}" for record in records]
+    wire = answer(request, *texts, authority=authority).to_wire()
+    whole = await answers_.read_answer(request, wire)
+    assert whole is not None
+    assert not whole.problem
+    broken = [wire + b"\0", *(wire[:length] for length in range(len(wire)))]
+    for junk in broken:
+        with pytest.raises(dns.exception.DNSException):
+            await answers_.read_answer(request, junk)
+    for place in range(2, len(wire)):
+        for octet in (0, 1, 0x3F, 0x40, 0xC0, 0xFF):
+            changed = wire[:place] + bytes([octet]) + wire[place + 1 :]
+            with suppress(dns.exception.DNSException):
+                await answers_.read_answer(request, changed)
+
+
+async def test_what_is_not_asked_for_is_not_read() -> None:
+    """The data of other records may be anything."""
+    request = dns.message.make_query(QUESTION, "SRV")
+    stray = "example.org. 9 IN TYPE65280 \\# 1 ff"
+    wire = answer(request, stray, "example.org. 9 IN SRV 1 2 3 a.").to_wire()
+    assert wire.count(b"\xff\0\0\1") == 1
+    wire = wire.replace(b"\xff\0\0\1", b"\0\1\0\1")  # an address of one octet
+    answered = await answers_.read_answer(request, wire)
+    assert answered is not None
+    assert len(answered.records) == 1

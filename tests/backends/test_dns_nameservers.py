@@ -10,6 +10,7 @@ from typing import Any
 
 import dns.asyncquery
 import dns.message
+import dns.rcode
 import pytest
 import trustme
 from aiohttp import web
@@ -421,6 +422,42 @@ async def test_nobody_listens(kind: str, failure: type[BackendError], server: st
         with pytest.raises(failure) as caught:
             await either(lookup, kind)("example.org")
     assert caught.value.temporary
+
+
+async def test_endless_response(authority: trustme.CA, ca_file: Path) -> None:
+    """No more than a message is taken from a web server."""
+
+    async def says_too_much(wire: bytes) -> bytes:
+        return b"\0" * 65536
+
+    certificate = authority.issue_cert("127.0.0.1")
+    async with (
+        encrypted("DoH/1", says_too_much, certificate) as port,
+        asking(spelled("DoH/1", port, None), ca_file=ca_file) as lookup,
+    ):
+        with pytest.raises(SrvLookupError, match="more than a message"):
+            await lookup.lookup_srv("example.org")
+
+
+@ENCRYPTED
+async def test_server_without_edns(authority: trustme.CA, ca_file: Path, transport: str) -> None:
+    """Over TLS and HTTPS too, a server that refuses EDNS is asked without."""
+    asked = []
+
+    async def exchange(wire: bytes) -> bytes:
+        query = dns.message.from_wire(wire)
+        asked.append(query.edns)
+        rcode = dns.rcode.FORMERR if query.edns >= 0 else dns.rcode.NOERROR
+        return answer(query, rcode=rcode).to_wire()
+
+    certificate = authority.issue_cert("127.0.0.1")
+    async with (
+        encrypted(transport, exchange, certificate) as port,
+        asking(spelled(transport, port, None), ca_file=ca_file) as lookup,
+    ):
+        for _ in range(2):
+            assert await lookup.lookup_srv("example.org") == SrvReply([])
+    assert asked == [0, -1, -1]
 
 
 async def test_silence_before_tls(ca_file: Path) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import ssl
 from abc import ABC, abstractmethod
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any, Final
 
 import dns.asyncbackend
@@ -20,8 +20,6 @@ from matrix_resolve.backends.dns_dnspython.answers import Answer, read_answer
 # Octets that a datagram holds without being cut in pieces on its way (DNS Flag Day 2020).
 _PAYLOAD: Final = 1232
 _LONGEST: Final = 65535  # octets of a message
-# Longer messages are read in a thread. At 64 kB, dnspython takes 150 ms for it.
-_READ_AT_ONCE: Final = _PAYLOAD
 # How long it is remembered that a server was silent, or does without EDNS, in seconds.
 _SILENT_FOR: Final = 30.0
 _PLAIN_FOR: Final = 300.0
@@ -36,7 +34,7 @@ class Server(ABC):
     def __init__(self) -> None:
         self._silent_until: float | None = None
         self._plain_until = 0.0
-        # Two threads that read would keep the event loop from its turn for twice as long.
+        # Large answers are read one after another: each piece of that is a pause.
         self._reading = asyncio.Lock()
 
     async def ask(self, name: Name, kind: RdataType, patience: float) -> Answer:
@@ -53,7 +51,7 @@ class Server(ABC):
         if answer.refuses_edns and with_edns:
             request.use_edns(False)
             answer = await self._exchange(request, patience)
-        if request.edns < 0 and not answer.has_edns and not answer.refuses_edns:
+        if request.edns < 0 and not answer.has_edns and not answer.problem:
             self._plain_until = now() + _PLAIN_FOR
         self._silent_until = None
         return answer
@@ -79,10 +77,8 @@ class Server(ABC):
     async def _exchange(self, request: QueryMessage, patience: float) -> Answer: ...
 
     async def _read(self, request: QueryMessage, wire: bytes) -> Answer | None:
-        if len(wire) <= _READ_AT_ONCE:
-            return read_answer(request, wire)
-        async with self._reading:
-            return await asyncio.to_thread(read_answer, request, wire)
+        async with self._reading if len(wire) > _PAYLOAD else nullcontext():
+            return await read_answer(request, wire)
 
     async def _over_stream(
         self, request: QueryMessage, address: str, port: int, **tls: Any
