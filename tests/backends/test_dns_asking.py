@@ -90,7 +90,7 @@ DEAD = [
 async def test_dead_server_is_asked_last(dead: BaseException | None) -> None:
     """Only the first question pays for a dead server; those after it ask it last."""
     one, two, three = Scripted(dead), Scripted(dead), Scripted(good)
-    all_ = asking.Servers([one, two, three], SHORT)
+    all_ = asking.Servers([one, two, three], PATIENT)
     for number in range(1, 6):
         assert await all_.ask(NAME, RdataType.SRV) == good()
         assert (one.asked, two.asked, three.asked) == (1, 1, number)
@@ -100,7 +100,7 @@ async def test_dead_server_is_asked_last(dead: BaseException | None) -> None:
 async def test_dead_server_is_still_the_last_resort(dead: BaseException | None) -> None:
     """When the others fail, it is asked; once it answers, it has its place again."""
     one, two = Scripted(dead), Scripted(good)
-    all_ = asking.Servers([one, two], SHORT)
+    all_ = asking.Servers([one, two], PATIENT)
     await all_.ask(NAME, RdataType.SRV)
     one.does, two.does = good, bad
     assert await all_.ask(NAME, RdataType.SRV) == good()
@@ -112,7 +112,7 @@ async def test_dead_server_is_still_the_last_resort(dead: BaseException | None) 
 async def test_dead_server_is_tried_again_by_one_question() -> None:
     """After a while one question finds out, and those beside it do not wait for that."""
     one, two = Scripted(None), Scripted(good)
-    all_ = asking.Servers([one, two], SHORT)
+    all_ = asking.Servers([one, two], PATIENT)
     await all_.ask(NAME, RdataType.SRV)
     one._silent_until = 0.0  # a moment that is over
     await asyncio.gather(*(all_.ask(NAME, RdataType.SRV) for _ in range(20)))
@@ -128,7 +128,7 @@ async def test_dead_server_is_tried_again_by_one_question() -> None:
 async def test_what_is_not_dead(does: Callable[[], Answer] | None) -> None:
     """A server that says that it failed, or is silent as all others are, keeps its place."""
     one, two = Scripted(does), Scripted(good if does else None)
-    all_ = asking.Servers([one, two], SHORT)
+    all_ = asking.Servers([one, two], SHORT if does is None else PATIENT)
     for number in range(1, 3):
         if does is None:
             with pytest.raises(asking.NoAnswerError, match=r"^no answer within 0\.3 s$"):
@@ -137,6 +137,23 @@ async def test_what_is_not_dead(does: Callable[[], Answer] | None) -> None:
             await all_.ask(NAME, RdataType.SRV)
         assert one.asked == number
     assert not one.comes_last()
+
+
+async def test_servers_that_answer_at_once() -> None:
+    """Neither counts as silent when their answers arrive together."""
+    both = asyncio.Event()
+
+    class Together(Scripted):
+        async def _exchange(self, request: QueryMessage, patience: float) -> Answer:
+            if self is two:
+                both.set()
+            await both.wait()
+            return good()
+
+    one, two = Together(None), Together(None)
+    assert await ask(one, two, within=PATIENT) == good()
+    assert not one.comes_last()
+    assert not two.comes_last()
 
 
 async def test_server_that_is_slow_is_still_listened_to() -> None:
@@ -155,7 +172,7 @@ async def test_server_that_is_slow_is_still_listened_to() -> None:
             raise AssertionError
 
     one, two = Slow(None), Next(None)
-    assert await ask(one, two, within=HANGS) == good()
+    assert await ask(one, two, within=PATIENT) == good()
     assert not one.comes_last()
     assert two.comes_last()
 

@@ -31,10 +31,13 @@ class DnspythonLookup(Closeable):
       asked for that of HOST, for each question anew
 
     with brackets around an IPv6 address that has a port or stands in a URL. None means the
-    system's, as resolv.conf names them now: it is not read again. `timeout` in seconds is for one
-    question, retries included. `ca_file` is a PEM file with the certificate authorities to trust
-    instead of the system's. Raises `ValueError` if a nameserver is misspelled or there is none,
-    `OSError` if `ca_file` can't be used.
+    system's, as resolv.conf names them now: it is not read again. One that was silent while another
+    answered is asked last for half a minute, one that refuses EDNS is asked without for five.
+
+    `timeout` in seconds is for one question, retries included: an answer may take nearly all of it.
+    `ca_file` is a PEM file with the certificate authorities to trust instead of the system's.
+    Raises `ValueError` if a nameserver is misspelled or there is none, `OSError` if `ca_file` can't
+    be used.
 
     The hosts file is not read: every name is asked of DNS, "localhost" too. Nothing is kept from
     one question to the next, connections neither. Close it with `aclose()` or `async with`;
