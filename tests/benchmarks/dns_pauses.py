@@ -4,9 +4,10 @@
 
 A DNS server in a process of its own answers over TCP with 64 kB: 2,600 SRV records. They are
 looked up with `DnspythonLookup` and with `AiodnsLookup`, one answer and ten at once, while a task
-sleeps for a millisecond at a time. Prints the longest that it overslept, of all rounds, and
-whether that is under 50 ms; the exit status tells the same. `--against` measures another checkout
-of this package the same way before that.
+sleeps for a millisecond at a time. Prints the longest that it slept, of all rounds: by the clock,
+and of the CPU time that the event loop's thread took meanwhile, for on a busy machine the clock
+tells of others' work. Whether that CPU time is under 50 ms, the exit status tells too. `--against`
+measures another checkout of this package the same way before that.
 """
 
 import argparse
@@ -71,16 +72,17 @@ def serve(port: multiprocessing.connection.Connection) -> None:
         udp.serve_forever()
 
 
-async def longest_pause(lookup: Any, at_once: int) -> float:
-    """Look up so many large answers; return by how much the loop was late at most, in ms."""
-    longest = 0.0
+async def longest_pause(lookup: Any, at_once: int) -> tuple[float, float]:
+    """Look up so many large answers; return the longest pause of the loop in ms: CPU, clock."""
+    cpu = clock = 0.0
 
     async def watch() -> None:
-        nonlocal longest
+        nonlocal cpu, clock
         while True:
-            started = time.perf_counter()
+            cpu_before, before = time.thread_time(), time.perf_counter()
             await asyncio.sleep(0.001)
-            longest = max(longest, time.perf_counter() - started - 0.001)
+            cpu = max(cpu, time.thread_time() - cpu_before)
+            clock = max(clock, time.perf_counter() - before)
 
     watching = asyncio.create_task(watch())
     await asyncio.sleep(0.05)
@@ -88,7 +90,7 @@ async def longest_pause(lookup: Any, at_once: int) -> float:
     await asyncio.sleep(0.05)
     watching.cancel()
     assert {len(reply.records) for reply in replies} == {RECORDS}
-    return longest * 1e3
+    return cpu * 1e3, clock * 1e3
 
 
 async def measure(server: str, rounds: int) -> bool:
@@ -98,11 +100,12 @@ async def measure(server: str, rounds: int) -> bool:
         async with kind(nameservers=[server], timeout=30) as lookup:
             await lookup.lookup_srv("srv.example")  # what is imported late is imported now
             for at_once in AT_ONCE:
-                longest = max([await longest_pause(lookup, at_once) for _ in range(rounds)])
-                good = longest < LIMIT
-                met = met and good
-                words = "met" if good else "NOT MET"
-                print(f"{kind.__name__}, {at_once} at once: {longest:.1f} ms: {words}", flush=True)
+                pauses = [await longest_pause(lookup, at_once) for _ in range(rounds)]
+                cpu, clock = (max(of) for of in zip(*pauses, strict=True))
+                met = met and cpu < LIMIT
+                words = "met" if cpu < LIMIT else "NOT MET"
+                what = f"{kind.__name__}, {at_once} at once"
+                print(f"{what}: CPU {cpu:.1f} ms, clock {clock:.1f} ms: {words}", flush=True)
     return met
 
 
