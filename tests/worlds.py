@@ -102,12 +102,12 @@ async def all_landed(resolver: Resolver) -> None:
 
 @asynccontextmanager
 async def client_of(
-    federation: LoopbackFederation, **settings: Any
+    federation: LoopbackFederation, policy: Policy | None = None, **settings: Any
 ) -> AsyncIterator[FederationClient]:
     """Open a client of the federation with a resolver of its own."""
     async with (
         asyncio.timeout(HANGS),
-        federation.resolver() as resolver,
+        federation.resolver(policy=policy) as resolver,
         federation.client(resolver, **settings) as client,
     ):
         yield client

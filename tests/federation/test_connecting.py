@@ -1,6 +1,7 @@
 """Which address and which target a federation client ends up at, and what it does on the way."""
 
 import asyncio
+import math
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
@@ -140,11 +141,9 @@ async def test_addresses_take_turns_after_a_cut_off() -> None:
     """Those dialled again by themselves share what is left of the target's time."""
     doors = {"127.0.0.2": Blackhole(), "127.0.0.3": WRONG, "127.0.0.4": Refused()}
     async with house(doors, connect_timeout=0.6) as (client, opened):
-        started = asyncio.get_running_loop().time()
         with pytest.raises(ConnectError) as caught:
             async with client.request("GET", f"{NAME}:{opened.port}", "/"):
                 pass
-        assert asyncio.get_running_loop().time() - started < 5
     reasons = {str(attempt.address): attempt.reason for attempt in caught.value.attempts}
     assert reasons["127.0.0.2"] == "no connection within 0.6 s"
     assert "certificate" in reasons["127.0.0.3"]
@@ -454,17 +453,18 @@ async def test_no_addresses(
 
 # Time
 
+# The resolver's own limits are so long here (seconds) that a request ends by its own or hangs.
+PATIENT = Policy(well_known_timeout=1000.0, well_known_connect_timeout=1000.0, dns_timeout=1000.0)
+
 
 async def test_timeout_bounds_a_response(loopback_federation: LoopbackFederation) -> None:
     """A server that takes too long to answer, or for the body, ends in a time-out."""
-    for behaviour in (Slow(60), Dripping(b"x" * 1000, 0.01)):
+    for behaviour in (Slow(math.inf), Dripping(b"x" * 1000, 0.1)):
         loopback_federation.add(NAME, serves=behaviour)
         async with client_of(loopback_federation, timeout=0.2) as client:
-            started = asyncio.get_running_loop().time()
             with pytest.raises(TimeoutError):
                 async with client.request("GET", f"{NAME}:8450", "/") as response:
                     await response.read()
-            assert asyncio.get_running_loop().time() - started < 5
 
 
 STALLS: dict[str, Any] = {
@@ -482,12 +482,10 @@ async def test_timeout_bounds_resolving(
 ) -> None:
     """The time of a request begins before the server is found."""
     loopback_federation.add(NAME, **stalls)
-    async with client_of(loopback_federation) as client:
-        started = asyncio.get_running_loop().time()
+    async with client_of(loopback_federation, policy=PATIENT) as client:
         with pytest.raises(TimeoutError):
             async with client.request("GET", NAME, "/", timeout=given):
                 pass
-        assert asyncio.get_running_loop().time() - started < 4  # the resolver's own are 5 and 10
     assert loopback_federation.connections[NAME, 8448] == 0
 
 
@@ -507,11 +505,9 @@ async def test_timeout_bounds_all_targets(loopback_federation: LoopbackFederatio
     loopback_federation.add(NAME, srv=[(f"t{n}.example", 8450) for n in range(16)])
     for n in range(16):
         loopback_federation.add(f"t{n}.example", serves=Silent())
-    async with client_of(loopback_federation, timeout=0.5, connect_timeout=0.1) as client:
-        started = asyncio.get_running_loop().time()
-        with pytest.raises(TimeoutError):
+    async with client_of(loopback_federation, timeout=1.0, connect_timeout=0.15) as client:
+        with pytest.raises(TimeoutError):  # a `ConnectError` if all had had their time
             await target_of(client)
-        assert asyncio.get_running_loop().time() - started < 5
     connected = {host for host, port in loopback_federation.connections if port == 8450}
     assert 2 <= len(connected) < 16
 
@@ -538,14 +534,12 @@ async def test_timeout_of_one_request(loopback_federation: LoopbackFederation) -
 async def test_connect_timeout_of_one_request(loopback_federation: LoopbackFederation) -> None:
     """`connect` of a `ClientTimeout` may shorten the time for each target, not prolong it."""
     loopback_federation.add(NAME, serves=Silent())
-    for mine, given in ((5, 0.1), (0.1, 5)):
+    for mine, given in ((1000, 0.1), (0.1, 1000)):
         timeout = aiohttp.ClientTimeout(connect=given)
         async with client_of(loopback_federation, connect_timeout=mine) as client:
-            started = asyncio.get_running_loop().time()
             with pytest.raises(ConnectError, match=r"no connection within 0\.1 s"):
                 async with client.request("GET", f"{NAME}:8450", "/", timeout=timeout):
                     pass
-            assert asyncio.get_running_loop().time() - started < 4
 
 
 async def test_connect_timeout_includes_the_address_lookup(
@@ -554,10 +548,8 @@ async def test_connect_timeout_includes_the_address_lookup(
     """A target whose name servers are silent is left for the next one."""
     loopback_federation.add(NAME, srv=SRV)
     loopback_federation.add(FIRST, dns=DnsFault.SILENT)
-    async with client_of(loopback_federation, connect_timeout=0.2) as client:
-        started = asyncio.get_running_loop().time()
+    async with client_of(loopback_federation, policy=PATIENT, connect_timeout=0.2) as client:
         assert await target_of(client) == SECOND
-        assert asyncio.get_running_loop().time() - started < 4
 
 
 # Certificates
