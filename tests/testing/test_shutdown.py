@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import math
-import time
 
 import pytest
 from clients import exchange
@@ -20,29 +19,32 @@ from matrix_resolve.testing import (
 )
 
 HANGING = [Silent(), Slow(math.inf), Dripping(b"x" * 1000, 1), Endless()]
+# Nothing here takes longer than this (seconds), however busy the machine is.
+HANGS = 20.0
 
 
-async def test_starting_takes_no_time() -> None:
-    """Ten servers are up in less than half a second."""
-    async with LoopbackFederation():  # what is imported for the first time is not counted
-        pass
-    before = time.perf_counter()
+async def test_starting_costs_nothing() -> None:
+    """Nothing is opened nor made for a host before it is used (benchmarks/loopback.py times it)."""
     async with LoopbackFederation() as federation:
-        for number in range(10):
+        for number in range(1000):
             federation.add(f"x{number}")
-            await exchange(federation, f"x{number}")
-    assert time.perf_counter() - before < 0.5
+        assert len(federation.connect_to) == 0
+        assert not federation._certificates._made
+        await exchange(federation, "x7")
+        assert [*federation.connect_to] == [("x7", 443)]
+        assert len(federation._certificates._made) == 1
 
 
 @pytest.mark.parametrize("behaviour", HANGING)
 async def test_hanging_clients_are_cut_off(behaviour: object) -> None:
-    """Clients that wait are disconnected at once when the federation ends."""
-    async with LoopbackFederation() as federation:
+    """Clients that wait are disconnected when the federation ends, whatever they wait for."""
+    async with asyncio.timeout(HANGS), LoopbackFederation() as federation:
         federation.add("x", well_known=behaviour)
-        clients = [asyncio.create_task(exchange(federation, "x")) for _ in range(5)]
-        await asyncio.sleep(0.1)
-        before = time.perf_counter()
-    assert time.perf_counter() - before < 0.5
+        clients = [
+            asyncio.create_task(exchange(federation, "x", within=2 * HANGS)) for _ in range(5)
+        ]
+        while federation.connections["x", 443] < len(clients):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     ended = await asyncio.gather(*clients, return_exceptions=True)
     assert all(isinstance(outcome, OSError | bytes) for outcome in ended)
     assert not any(isinstance(outcome, TimeoutError) for outcome in ended)
@@ -50,14 +52,13 @@ async def test_hanging_clients_are_cut_off(behaviour: object) -> None:
 
 async def test_clients_without_a_handshake_are_cut_off() -> None:
     """So are those that connected, also just now, and said nothing."""
-    async with LoopbackFederation() as federation:
+    async with asyncio.timeout(HANGS), LoopbackFederation() as federation:
         federation.add("x")
         address = federation.connect_to["x", 443]
         earlier, first = await asyncio.open_connection(*address)
-        await asyncio.sleep(0.05)
+        while not federation.connections:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
         later, second = await asyncio.open_connection(*address)
-        before = time.perf_counter()
-    assert time.perf_counter() - before < 0.5
     for reader, writer in ((earlier, first), (later, second)):
         with contextlib.suppress(ConnectionResetError):
             assert await reader.read() == b""
@@ -66,7 +67,7 @@ async def test_clients_without_a_handshake_are_cut_off() -> None:
 
 async def test_clients_of_silent_dns_are_cut_off() -> None:
     """Questions without an answer hold nothing up, over UDP and TCP, nor do late answers."""
-    async with LoopbackFederation() as federation:
+    async with asyncio.timeout(HANGS), LoopbackFederation() as federation:
         federation.add("x", dns=DnsFault.SILENT)
         ip, port = federation.nameserver.split(":")
         _, writer = await asyncio.open_connection(ip, int(port))
@@ -74,11 +75,9 @@ async def test_clients_of_silent_dns_are_cut_off() -> None:
             with pytest.raises(AddressLookupError):
                 await lookup.lookup_addresses("x")
             federation.add("x")
-            federation.dns_delay = 60
+            federation.dns_delay = 2 * HANGS
             with pytest.raises(AddressLookupError):
                 await lookup.lookup_addresses("x")
-        before = time.perf_counter()
-    assert time.perf_counter() - before < 0.5
     writer.close()
 
 
