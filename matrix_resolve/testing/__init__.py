@@ -57,7 +57,7 @@ _MODULES = {
     **dict.fromkeys(("Certificate", "DnsFault"), "loopback.declarations"),
     "LoopbackFederation": "loopback.federation",
 }
-# What the extra "testing" brings; trustme brings the other two along.
+# What the extra "testing" brings; trustme brings idna along.
 _EXTRA = frozenset({"dns", "trustme", "cryptography", "idna"})
 
 

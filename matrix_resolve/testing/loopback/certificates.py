@@ -3,12 +3,27 @@
 import ssl
 from datetime import UTC, datetime
 from functools import cached_property
+from ipaddress import ip_address
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from matrix_resolve.testing.loopback.declarations import Certificate, is_ip_literal
 
+_BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 _LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
+_END = datetime(2999, 1, 1, tzinfo=UTC)
+_MAX_COMMON_NAME = 64  # characters (X.520)
 
 
 class Certificates:
@@ -43,24 +58,62 @@ class Certificates:
         context = self._made.get((name, kind))
         if context is None:
             context = new_server_context()
-            self._issue(name, kind).configure_cert(context)
+            pem = self._issue(name, kind) + self._key.private_bytes(
+                Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+            )
+            with TemporaryDirectory() as folder:  # OpenSSL reads it from nowhere else
+                path = Path(folder, "certificate.pem")
+                path.write_bytes(pem)
+                context.load_cert_chain(path)
             self._made[name, kind] = context
         return context
 
-    def _issue(self, name: str, kind: Certificate) -> trustme.LeafCert:
-        match kind:
-            case Certificate.VALID:
-                return self._authority.issue_cert(name)
-            case Certificate.WRONG_NAME:
-                wrong = "192.0.2.99" if is_ip_literal(name) else "wrong-name.invalid"
-                return self._authority.issue_cert(wrong)
-            case Certificate.EXPIRED:
-                return self._authority.issue_cert(name, not_after=_LONG_AGO)
-            case Certificate.UNTRUSTED:
-                return self._stranger.issue_cert(name)
-            case Certificate.COMMON_NAME_ONLY:
-                # An empty list of alternative names would be refused for being empty.
-                return self._authority.issue_cert("nobody@wrong-name.invalid", common_name=name)
+    @cached_property
+    def _key(self) -> ec.EllipticCurvePrivateKey:
+        """The key of every server."""
+        return ec.generate_private_key(ec.SECP256R1())
+
+    def _issue(self, name: str, kind: Certificate) -> bytes:
+        """Return a certificate for `name`, or one that is bad in the wished way, in PEM.
+
+        Not by trustme: it refuses names that IDNA does not admit, such as those with emoji or with
+        a hyphen in a wrong place, which servers have all the same.
+        """
+        named = _general_name(name)
+        subject = []
+        if kind is Certificate.WRONG_NAME:
+            named = _general_name("192.0.2.99" if is_ip_literal(name) else "wrong-name.invalid")
+        elif kind is Certificate.COMMON_NAME_ONLY:
+            # An empty list of alternative names would be refused for being empty.
+            named = x509.RFC822Name("nobody@wrong-name.invalid")
+            common_name = name[:_MAX_COMMON_NAME]
+            subject = [x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)]
+        authority = self._stranger if kind is Certificate.UNTRUSTED else self._authority
+        issuer = x509.load_pem_x509_certificate(authority.cert_pem.bytes())
+        signing = load_pem_private_key(authority.private_key_pem.bytes(), None)
+        assert isinstance(signing, ec.EllipticCurvePrivateKey)
+        key = self._key.public_key()
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name(subject))
+            .issuer_name(issuer.subject)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(_BEGINNING)
+            .not_valid_after(_LONG_AGO if kind is Certificate.EXPIRED else _END)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key()), False
+            )
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), False)
+            .add_extension(x509.SubjectAlternativeName([named]), critical=True)
+            .sign(signing, hashes.SHA256())
+        )
+        return made.public_bytes(Encoding.PEM)
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    return x509.IPAddress(ip_address(name)) if is_ip_literal(name) else x509.DNSName(name)
 
 
 def new_server_context() -> ssl.SSLContext:

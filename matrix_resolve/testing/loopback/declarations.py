@@ -1,16 +1,31 @@
 """What a test says about one host of a loopback federation."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
+from inspect import isawaitable
 from ipaddress import ip_address
+from typing import Any
 
 from attrs import field, frozen
+from attrs.validators import and_, deep_mapping, ge, instance_of, le
 
-from matrix_resolve.core.names import ServerName
-from matrix_resolve.errors import InvalidServerNameError
+from matrix_resolve.core.names import MAX_HOSTNAME, ServerName
+from matrix_resolve.errors import InvalidServerNameError, shown
 from matrix_resolve.interfaces import SrvRecord
-from matrix_resolve.testing.loopback.behaviours import Behaviour, Raw, Refused, Request, Silent
+from matrix_resolve.testing.loopback.behaviours import (
+    Behaviour,
+    Raw,
+    Refused,
+    Reply,
+    Request,
+    Silent,
+    static_answer,
+)
+
+# What servers are called, sensible or not: hyphens anywhere, underscores, any `xn--`.
+_NAME = re.compile(r"[0-9a-z_-]{1,63}(\.[0-9a-z_-]{1,63})*")
 
 WELL_KNOWN = "/.well-known/matrix/server"
 WELL_KNOWN_PORT = 443
@@ -51,22 +66,38 @@ class DnsFault(Enum):
     """Bytes that are no DNS message."""
 
 
+def _sendable(_: object, __: object, behaviour: Behaviour) -> None:
+    """Fail now what would fail when it is asked for: a body that is no JSON, a header no text."""
+    if not callable(behaviour) and not isawaitable(behaviour):
+        answer = static_answer(behaviour)
+        if isinstance(answer, Reply):
+            answer.head_and_body()
+
+
+_ttl: Any = and_(instance_of(int), ge(0), le(2**31 - 1))  # RFC 2181, 8
+
+
 @frozen(kw_only=True)
 class Host:
-    """One declared host; the fields are the arguments of `LoopbackFederation.add`."""
+    """One declared host; the fields are the arguments of `LoopbackFederation.add`.
+
+    What can't be served fails here, so that it is told where it was declared.
+    """
 
     name: str
-    well_known: Behaviour = None
-    serves: Behaviour = field(default=Request.seen)
+    well_known: Behaviour = field(default=None, validator=_sendable)
+    serves: Behaviour = field(default=Request.seen, validator=_sendable)
     srv: tuple[SrvRecord, ...] = ()
     legacy_srv: tuple[SrvRecord, ...] = ()
     addresses: tuple[str, ...] = ()
     alias_of: str | None = None
-    ttl: int = 300
-    negative_ttl: int = 60
-    certificate: Certificate = Certificate.VALID
+    ttl: int = field(default=300, validator=_ttl)
+    negative_ttl: int = field(default=60, validator=_ttl)
+    certificate: Certificate = field(default=Certificate.VALID, validator=instance_of(Certificate))
     ports: Collection[int] | None = None
-    dns: DnsFaults = field(factory=dict)
+    dns: DnsFaults = field(
+        factory=dict, validator=deep_mapping(instance_of(str), instance_of(DnsFault))
+    )
 
     def behaviour_at(self, port: int) -> Behaviour:
         """Return what happens to whole connections to `port`, None if they are served."""
@@ -81,9 +112,13 @@ class Host:
         """Return what happens to a request for `path`."""
         return self.well_known if path == WELL_KNOWN else self.serves
 
+    def srv_targets(self) -> set[tuple[str, int]]:
+        """Return the (host, port) pairs that its SRV records name."""
+        return {(plain_host(each.target), each.port) for each in (*self.srv, *self.legacy_srv)}
+
     def mentions(self) -> set[str]:
         """Return the hosts that this one names: what it delegates to, SRV targets, an alias."""
-        names = {plain_host(record.target) for record in (*self.srv, *self.legacy_srv)} - {"."}
+        names = {name for name, _ in self.srv_targets() if _NAME.fullmatch(name)}
         if self.alias_of is not None:
             names.add(self.alias_of)
         if isinstance(self.well_known, Mapping):
@@ -102,12 +137,24 @@ def srv_records(targets: SrvTargets) -> tuple[SrvRecord, ...]:
 
 
 def plain_host(host: str) -> str:
-    """Return `host` as it is looked up: lower case, no final dot, an IP literal canonical."""
+    """Return `host` as it is looked up.
+
+    That is in lower case and ASCII (`xn--...`), without a final dot, an IP literal canonical.
+    """
     text = host.removeprefix("[").removesuffix("]").lower()
     try:
         return str(ip_address(text))
     except ValueError:
+        text = text if text.isascii() else text.encode("idna").decode("ascii")
         return text.removesuffix(".") or "."
+
+
+def servable_host(host: str) -> str:
+    """Return `host` as it is looked up; raise `ValueError` if DNS and TLS can't carry it."""
+    plain = plain_host(host)
+    if not is_ip_literal(plain) and not (_NAME.fullmatch(plain) and len(plain) <= MAX_HOSTNAME):
+        raise ValueError(f"{shown(host)} is no host that a server can be at")
+    return plain
 
 
 def is_ip_literal(host: str) -> bool:

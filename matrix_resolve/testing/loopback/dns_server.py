@@ -15,7 +15,7 @@ import dns.rdatatype
 
 from matrix_resolve.testing.loopback.declarations import DnsFault, Host
 from matrix_resolve.testing.loopback.listeners import Connections, Listener, address_of, bound
-from matrix_resolve.testing.loopback.zone import Zone, as_text
+from matrix_resolve.testing.loopback.zone import MAX_ANSWER, Zone, as_text
 
 _GARBAGE = b"\xff" * 11  # one byte short of a header
 _PLAIN_UDP = 512  # octets, without EDNS (RFC 1035, 4.2.1)
@@ -150,7 +150,7 @@ class DnsServer:
                 return _truncated(query)
             case _:
                 response = self._zone.answer(query)
-        wire = response.to_wire(max_size=65535, want_shuffle=False)
+        wire = response.to_wire(max_size=MAX_ANSWER, want_shuffle=False)
         if udp and len(wire) > max(query.payload if query.edns >= 0 else 0, _PLAIN_UDP):
             return _truncated(query)
         return wire

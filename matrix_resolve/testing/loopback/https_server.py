@@ -42,7 +42,8 @@ class HttpsServer:
         A target with the host "" shares its port with others: the name in the TLS handshake tells
         which is meant.
         """
-        self.connections[target] += 1
+        if target[0]:
+            self.connections[target] += 1
         host = self._find(target[0])
         match None if host is None else host.behaviour_at(target[1]):
             case Silent():
@@ -58,7 +59,7 @@ class HttpsServer:
         transport, _ = await loop.connect_accepted_socket(
             lambda: protocol,
             connection,
-            ssl=self._context(target[0]),
+            ssl=self._context(target),
             ssl_shutdown_timeout=_TLS_SHUTDOWN,
         )
         writer = StreamWriter(transport, protocol, reader, loop)
@@ -70,10 +71,13 @@ class HttpsServer:
         finally:
             transport.abort()  # without effect once it is closed
 
-    def _context(self, target_host: str) -> ssl.SSLContext:
+    def _context(self, target: Target) -> ssl.SSLContext:
         """Return TLS settings that put off the choice of the certificate to the handshake."""
+        target_host, port = target
 
         def choose(tls: ssl.SSLObject, sni: str | None, _: ssl.SSLContext) -> int | None:
+            if not target_host and tls not in self._sni:
+                self.connections[plain_host(sni or ""), port] += 1
             self._sni[tls] = sni
             name = target_host if sni is None else plain_host(sni)
             wished = self._certificate(target_host, name)

@@ -1,7 +1,7 @@
 """Which loopback port stands for which (host, port) of a federation."""
 
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from matrix_resolve.testing.loopback.behaviours import Refused
 from matrix_resolve.testing.loopback.declarations import Host, is_ip_literal, plain_host
@@ -11,8 +11,10 @@ from matrix_resolve.testing.loopback.listeners import Connections, Listener, add
 Target = tuple[str, int]
 SocketAddress = tuple[str, int]
 
-# So many targets get a port of their own; descriptors are limited.
+# So many targets get a port of their own before others share one; descriptors are limited.
 MAX_OWN_PORTS = 200
+# Of a machine's free ports, and so of descriptors where those are not limited.
+_MAX_DESCRIPTORS = 20_000
 
 
 class ConnectTo(Mapping[Target, SocketAddress]):
@@ -21,7 +23,7 @@ class ConnectTo(Mapping[Target, SocketAddress]):
     Every target is in it: one that is not served, or of an unknown host, maps to an address that
     refuses, so that nothing ever leaves the machine. A port is opened when it is first looked up,
     one for each target, so that the server knows what the client meant to reach. Iteration gives
-    those that are open.
+    those that are open. It is true even while none is: it is a mapping that was given, not "none".
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class ConnectTo(Mapping[Target, SocketAddress]):
         self._connections = connections
         self._listeners: dict[tuple[str, Target], Listener] = {}
         self._refusing: dict[str, socket.socket] = {}
+        self._named_by_srv: set[Target] = set()
         self._closed = False
         self._has_ipv6 = _has_ipv6()
 
@@ -50,9 +53,11 @@ class ConnectTo(Mapping[Target, SocketAddress]):
         if isinstance(behaviour, Refused):
             return self._refusing_address(ip)
         # Hosts beyond the limit share a port with others, told apart by the name in the handshake,
-        # which literals do not send, and for which troubled connections do not wait.
+        # which literals do not send, for which troubled connections do not wait, and which is
+        # another's at the target of an SRV record.
         many = len(self._listeners) >= MAX_OWN_PORTS
-        shared = many and behaviour is None and not is_ip_literal(name)
+        told_apart = behaviour is None and not is_ip_literal(name)
+        shared = many and told_apart and (name, port) not in self._named_by_srv
         own = (ip, (name, port))
         key = (ip, ("", port)) if shared and own not in self._listeners else own
         if key not in self._listeners:
@@ -67,6 +72,24 @@ class ConnectTo(Mapping[Target, SocketAddress]):
 
     def __len__(self) -> int:
         return len(list(iter(self)))
+
+    def __bool__(self) -> bool:
+        return True
+
+    def reserve(self, targets: Iterable[Target]) -> None:
+        """Have each of these served at a port of its own, as SRV records name them.
+
+        Raises `ValueError` when half of what this process may open does not suffice; the other
+        half is for connections.
+        """
+        named = self._named_by_srv.union(targets)
+        most = _descriptors() // 2
+        if len(named) > most:
+            raise ValueError(
+                f"SRV records name {len(named)} targets, and there are descriptors for {most}:"
+                " raise the limit of open files (ulimit -n)"
+            )
+        self._named_by_srv = named
 
     def close(self) -> None:
         """Close every port."""
@@ -86,6 +109,16 @@ class ConnectTo(Mapping[Target, SocketAddress]):
         if ip not in self._refusing:
             self._refusing[ip] = bound(ip)  # and nobody ever listens
         return address_of(self._refusing[ip])
+
+
+def _descriptors() -> int:
+    """Return how many descriptors this process may have open."""
+    try:
+        from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
+    except ImportError:  # Windows
+        return _MAX_DESCRIPTORS
+    soft, _ = getrlimit(RLIMIT_NOFILE)
+    return _MAX_DESCRIPTORS if soft == RLIM_INFINITY else min(soft, _MAX_DESCRIPTORS)
 
 
 def _has_ipv6() -> bool:

@@ -3,7 +3,7 @@
 import ssl
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +17,7 @@ from matrix_resolve.testing.loopback.declarations import (
     SrvTargets,
     is_ip_literal,
     plain_host,
+    servable_host,
     srv_records,
 )
 from matrix_resolve.testing.loopback.dns_server import DnsServer
@@ -94,6 +95,10 @@ class LoopbackServers:
 
         `certificate` shows wherever the host is connected to, and wherever its name is sent in
         the handshake. `ports` are those that accept; all do by default.
+
+        What can't be served raises `ValueError` or `TypeError`, and leaves all as it was: a name
+        that DNS can't carry (any hyphens and `xn--` will do, and other letters become `xn--`), an
+        answer of more than 64 KiB, more SRV targets than there are descriptors for.
         """
         given = [wish for wish in (delegates_to, well_known, redirects_to) if wish is not None]
         if len(given) > 1:
@@ -102,16 +107,15 @@ class LoopbackServers:
             well_known = {"m.server": delegates_to}
         elif redirects_to is not None:
             well_known = Redirect(redirects_to)
-        self.remove(name)
         self._declare(
             Host(
-                name=plain_host(name),
+                name=servable_host(name),
                 well_known=well_known,
                 serves=serves,
                 srv=srv_records(srv),
                 legacy_srv=srv_records(legacy_srv),
-                addresses=tuple(map(str, addresses)),
-                alias_of=None if alias_of is None else plain_host(alias_of),
+                addresses=tuple(str(ip_address(str(address))) for address in addresses),
+                alias_of=None if alias_of is None else servable_host(alias_of),
                 ttl=ttl,
                 negative_ttl=negative_ttl,
                 certificate=certificate,
@@ -127,7 +131,7 @@ class LoopbackServers:
         take the place of the name's records of that type, also of those of `add()`; without
         `texts` there are none.
         """
-        self._zone.publish(plain_host(name), kind, texts, ttl)
+        self._ports.reserve(self._zone.publish(servable_host(name), kind, texts, ttl))
 
     def remove(self, name: str) -> None:
         """Take back what `add()` said of a host: no such name, and its ports refuse."""
@@ -135,8 +139,9 @@ class LoopbackServers:
         self._zone.withdraw(plain_host(name))
 
     def _declare(self, host: Host) -> None:
-        self._hosts[host.name] = host
+        self._ports.reserve(host.srv_targets())
         self._zone.declare(host)
+        self._hosts[host.name] = host
         for name in host.mentions() - self._hosts.keys():
             self._declare(Host(name=name, addresses=LOOPBACK))
 

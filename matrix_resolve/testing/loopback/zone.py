@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+import dns.exception
 import dns.flags
 import dns.message
 import dns.name
@@ -12,14 +13,21 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 from dns.rdtypes.ANY.CNAME import CNAME
+from dns.rdtypes.IN.SRV import SRV
 
+from matrix_resolve.errors import shown
 from matrix_resolve.testing.loopback.declarations import Host, is_ip_literal
 
 # A longer chain of aliases is a loop, or as good as one.
 _MAX_ALIASES = 16
 
 _IN = dns.rdataclass.IN
-_CNAME, _SOA = dns.rdatatype.CNAME, dns.rdatatype.SOA
+_CNAME, _SOA, _SRV = dns.rdatatype.CNAME, dns.rdatatype.SOA, dns.rdatatype.SRV
+
+MAX_ANSWER = 65535
+"""Most octets of a message, over TCP (RFC 1035, 4.2.2)."""
+# So many records with names fit into an answer in any case.
+_SURELY_FIT = 200
 
 Records = tuple[int, tuple[dns.rdata.Rdata, ...]]
 """A TTL, and what is published with it."""
@@ -36,22 +44,24 @@ class Zone:
         self._negative_ttls: dict[str, int] = {}
 
     def declare(self, host: Host) -> None:
-        """Publish what `host` says, in place of what it said before."""
+        """Publish what `host` says, in place of what it said before; `ValueError` if it can't."""
         if is_ip_literal(host.name):
             return
-        self._negative_ttls[host.name] = host.negative_ttl
-        records: dict[int, Records] = {}
+        own: dict[int, Records] = {}
         if host.alias_of is not None:
-            records[_CNAME] = _read(_CNAME, [host.alias_of], host.ttl)
+            own[_CNAME] = _read(host.name, _CNAME, [host.alias_of], host.ttl)
         else:
             for family, wanted in ((dns.rdatatype.A, False), (dns.rdatatype.AAAA, True)):
                 texts = [a for a in host.addresses if (":" in a) == wanted]
-                records[family] = _read(family, texts, host.ttl)
-        self._set(host.name, records)
+                own[family] = _read(host.name, family, texts, host.ttl)
+        published: dict[str, dict[int, Records]] = {host.name: own}
         for service, srv in (("_matrix-fed", host.srv), ("_matrix", host.legacy_srv)):
             texts = [f"{r.priority} {r.weight} {r.port} {r.target}" for r in srv]
-            found = _read(dns.rdatatype.SRV, texts, host.ttl)
-            self._set(f"{service}._tcp.{host.name}", {dns.rdatatype.SRV: found})
+            owner = f"{service}._tcp.{host.name}"
+            published[owner] = {_SRV: _read(owner, _SRV, texts, host.ttl)}
+        self._negative_ttls[host.name] = host.negative_ttl
+        for owner, records in published.items():
+            self._set(owner, records)
 
     def withdraw(self, name: str) -> None:
         """Take back what `declare` published for `name`."""
@@ -59,10 +69,21 @@ class Zone:
         for owner in (name, f"_matrix-fed._tcp.{name}", f"_matrix._tcp.{name}"):
             self._set(owner, {})
 
-    def publish(self, owner: str, kind: str, texts: Iterable[str], ttl: int) -> None:
-        """Publish records of one type, in place of those of that type."""
-        rdtype = dns.rdatatype.from_text(kind)
-        self._set(owner, {**self._records.get(owner, {}), rdtype: _read(rdtype, texts, ttl)})
+    def publish(
+        self, owner: str, kind: str, texts: Iterable[str], ttl: int
+    ) -> set[tuple[str, int]]:
+        """Publish records of one type, in place of those of that type.
+
+        Returns the (host, port) pairs that they name if they are SRV records. Raises `ValueError`
+        for what can't be published.
+        """
+        try:
+            rdtype = dns.rdatatype.from_text(kind)
+        except dns.exception.DNSException as error:
+            raise ValueError(f"{shown(kind)} is no type of record") from error
+        read = _read(owner, rdtype, texts, ttl)
+        self._set(owner, {**self._records.get(owner, {}), rdtype: read})
+        return {(as_text(each.target), each.port) for each in read[1] if isinstance(each, SRV)}
 
     def _set(self, owner: str, records: Mapping[int, Records]) -> None:
         published = {rdtype: found for rdtype, found in records.items() if found[1]}
@@ -113,7 +134,7 @@ class Zone:
         apex = next((name for name in _upwards(owner) if name in self._negative_ttls), ".")
         ttl = self._negative_ttls.get(apex, 60)
         text = f"ns.invalid. hostmaster.invalid. 1 3600 600 86400 {ttl}"
-        return _rrset(dns.name.from_text(apex), _read(_SOA, [text], ttl))
+        return _rrset(dns.name.from_text(apex), _read(apex, _SOA, [text], ttl))
 
 
 def as_text(name: dns.name.Name) -> str:
@@ -128,10 +149,32 @@ def _upwards(owner: str) -> Iterable[str]:
         owner = owner.partition(".")[2]
 
 
-def _read(rdtype: dns.rdatatype.RdataType, texts: Iterable[str], ttl: int) -> Records:
-    """Read records from text, in which every name counts from the root."""
-    read = dns.rdata.from_text
-    return ttl, tuple(read(_IN, rdtype, text, dns.name.root, False) for text in texts)
+def _read(owner: str, rdtype: dns.rdatatype.RdataType, texts: Iterable[str], ttl: int) -> Records:
+    """Read records from text, in which every name counts from the root.
+
+    Raises `ValueError` for those that can't be read, or that no answer can hold.
+    """
+    codec = dns.name.IDNA_2003  # as `plain_host`: it has emoji too
+    try:
+        rdatas = tuple(
+            dns.rdata.from_text(_IN, rdtype, text, dns.name.root, False, idna_codec=codec)
+            for text in texts
+        )
+        if rdatas:
+            _make_sure_that_it_fits(dns.name.from_text(owner), rdtype, (ttl, rdatas))
+    except dns.exception.DNSException as error:
+        kind = dns.rdatatype.to_text(rdtype)
+        raise ValueError(f"{owner} can't have these {kind} records: {error}") from error
+    return ttl, rdatas
+
+
+def _make_sure_that_it_fits(
+    name: dns.name.Name, rdtype: dns.rdatatype.RdataType, records: Records
+) -> None:
+    if len(records[1]) > _SURELY_FIT:
+        response = dns.message.make_response(dns.message.make_query(name, rdtype, use_edns=0))
+        response.answer.append(_rrset(name, records))
+        response.to_wire(max_size=MAX_ANSWER)
 
 
 def _rrset(name: dns.name.Name, records: Records) -> dns.rrset.RRset:
