@@ -1,15 +1,16 @@
 """Find where a Matrix server name leads: what to connect to, which `Host` and certificate.
 
 Everything public is imported from here. Names that need a third-party library beyond attrs load
-it when they are first used.
+it when they are first used; those of an extra that is not installed are left out of `__all__`, and
+importing one by its name says what to install.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from matrix_resolve.compose import open_resolver, resolve_server_name
 from matrix_resolve.core.addresses import DEFAULT_BLOCK, AddressPolicy
 from matrix_resolve.core.entries import CacheEntry
+from matrix_resolve.core.lazy import LazyNames
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.questions import AskAddresses, AskSrv, AskWellKnown, Question
 from matrix_resolve.core.replies import AddressReply, HttpResponse, SrvRecord, SrvReply
@@ -77,18 +78,19 @@ if TYPE_CHECKING:
 
     __version__: str
 
-_LAZY = {
+_MODULES = {
     "AiodnsLookup": "matrix_resolve.backends.dns_aiodns",
     "AiohttpWellKnownFetcher": "matrix_resolve.backends.well_known_aiohttp",
     "Attempt": "matrix_resolve.federation",
     "DnspythonLookup": "matrix_resolve.backends.dns_dnspython",
     "FederationClient": "matrix_resolve.federation",
     "MemoryCache": "matrix_resolve.backends.cache_cachetools",
-    "PrometheusHook": "matrix_resolve.hooks",
+    "PrometheusHook": "matrix_resolve.hooks.prometheus",
     "RedisCache": "matrix_resolve.backends.cache_redis",
     "TieredCache": "matrix_resolve.backends.cache_tiered",
     "open_federation_client": "matrix_resolve.federation",
 }
+_EXTRAS = {"DnspythonLookup": "dnspython", "PrometheusHook": "prometheus", "RedisCache": "redis"}
 
 __all__ = [
     "DEFAULT_BLOCK",
@@ -164,14 +166,16 @@ __all__ = [
 ]
 
 
+_lazy = LazyNames(__name__, _MODULES, _EXTRAS)
+_lazy.drop_missing(__all__)
+
+
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         from importlib.metadata import version  # takes longer than all the rest
 
         return version("matrix-resolve")
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_LAZY[name]), name)
+    return _lazy.get(name)
 
 
 def __dir__() -> list[str]:

@@ -5,6 +5,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from matrix_resolve.core.lazy import LazyNames
 from matrix_resolve.hooks.events import (
     CacheFailed,
     CacheHit,
@@ -42,12 +43,16 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name != "PrometheusHook":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from matrix_resolve.hooks.prometheus import PrometheusHook
+_lazy = LazyNames(
+    __name__,
+    {"PrometheusHook": "matrix_resolve.hooks.prometheus"},
+    {"PrometheusHook": "prometheus"},
+)
+_lazy.drop_missing(__all__)
 
-    return PrometheusHook
+
+def __getattr__(name: str) -> Any:
+    return _lazy.get(name)
 
 
 def __dir__() -> list[str]:

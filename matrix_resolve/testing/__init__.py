@@ -12,8 +12,9 @@ Two ways, and both go without the Internet:
   `DnsFault`.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from matrix_resolve.core.lazy import LazyNames
 
 if TYPE_CHECKING:
     from matrix_resolve.testing.fakes import FakeAddresses, FakeClock, FakeSrv, FakeWellKnown
@@ -53,25 +54,21 @@ __all__ = [
 ]
 
 _MODULES = {
+    **dict.fromkeys(__all__, "loopback.behaviours"),
     **dict.fromkeys(("FakeAddresses", "FakeClock", "FakeSrv", "FakeWellKnown"), "fakes"),
     **dict.fromkeys(("Certificate", "DnsFault"), "loopback.declarations"),
     "LoopbackFederation": "loopback.federation",
 }
-# What the extra "testing" brings; trustme brings idna along.
-_EXTRA = frozenset({"dns", "trustme", "cryptography", "idna"})
+_lazy = LazyNames(
+    __name__,
+    {name: f"{__name__}.{module}" for name, module in _MODULES.items()},
+    {"LoopbackFederation": "testing"},
+)
+_lazy.drop_missing(__all__)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        module = import_module(f"{__name__}.{_MODULES.get(name, 'loopback.behaviours')}")
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRA:
-            raise
-        hint = f"{name} needs more than the package: pip install 'matrix-resolve[testing]'"
-        raise ImportError(hint, name=error.name) from error
-    return getattr(module, name)
+    return _lazy.get(name)
 
 
 def __dir__() -> list[str]:

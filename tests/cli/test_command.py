@@ -15,6 +15,7 @@ import trustme
 from attrs import evolve
 from rich.console import Console
 
+import matrix_resolve.testing
 from matrix_resolve import MatrixResolveError, Policy, ServerName, Step
 from matrix_resolve.cli import demo, main
 from matrix_resolve.cli.arguments import parse
@@ -427,6 +428,7 @@ async def test_demo_without_the_extra(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without the extra `testing` the demo says what to install; names resolve all the same."""
+    monkeypatch.setattr("matrix_resolve.testing", matrix_resolve.testing)  # which is put back
     for name in list(sys.modules):
         if name.startswith(("matrix_resolve.testing", "matrix_resolve.cli.demo")):
             monkeypatch.delitem(sys.modules, name)

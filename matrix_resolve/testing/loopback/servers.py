@@ -96,9 +96,8 @@ class LoopbackServers:
         `certificate` shows wherever the host is connected to, and wherever its name is sent in
         the handshake. `ports` are those that accept; all do by default.
 
-        What can't be served raises `ValueError` or `TypeError`, and leaves all as it was: a name
-        that DNS can't carry (any hyphens and `xn--` will do, and other letters become `xn--`), an
-        answer of more than 64 KiB, more SRV targets than there are descriptors for.
+        What can't be served is a `ValueError` or `TypeError`, and changes nothing: a name that DNS
+        can't carry, an answer over 64 KiB, more SRV targets than there are descriptors for.
         """
         given = [wish for wish in (delegates_to, well_known, redirects_to) if wish is not None]
         if len(given) > 1:
