@@ -1,6 +1,7 @@
 """A real resolver against the loopback federation: sockets, DNS and TLS from end to end."""
 
 import asyncio
+import random
 from ipaddress import ip_address
 from typing import Any
 
@@ -11,11 +12,13 @@ from matrix_resolve import (
     AddressPolicy,
     AiodnsLookup,
     AiohttpWellKnownFetcher,
+    MemoryCache,
     Policy,
     ServiceNotOfferedError,
     SrvLookupError,
     SrvRecord,
     Step,
+    open_resolver,
 )
 from matrix_resolve.testing import (
     Certificate,
@@ -23,7 +26,9 @@ from matrix_resolve.testing import (
     DnsFault,
     Dripping,
     Endless,
+    FakeAddresses,
     FakeClock,
+    FakeSrv,
     FakeWellKnown,
     LoopbackFederation,
     Raw,
@@ -217,6 +222,40 @@ async def test_parts_can_be_replaced(loopback_federation: LoopbackFederation) ->
         assert (await resolver.resolve("x.example")).step is Step("3.5")
     assert fake.asked == ["x.example"]
     assert not loopback_federation.requests
+
+
+class Falsy:
+    """Is empty, or looks so, and is a part all the same."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+async def test_parts_that_are_false_are_used(loopback_federation: LoopbackFederation) -> None:
+    """A part that has nothing in it yet is not taken for none that was given."""
+    parts: dict[str, Any] = {}
+    for name, kind in {
+        "well_known": FakeWellKnown,
+        "srv": FakeSrv,
+        "addresses": FakeAddresses,
+        "cache": MemoryCache,
+        "policy": Policy,
+        "address_policy": AddressPolicy,
+        "clock": FakeClock,
+        "rng": random.Random,
+    }.items():
+        parts[name] = type(f"Falsy{kind.__name__}", (Falsy, kind), {})()
+    parts["addresses"].answers["x.example"] = ["127.0.0.1"]
+    async with loopback_federation.resolver(**parts) as resolver:
+        resolution = await resolver.resolve("x.example")
+        with pytest.raises(AddressNotAllowedError):  # by the policy that was given
+            await resolver.endpoints(resolution)
+        assert resolver._policy is parts["policy"]
+    async with open_resolver(**{n: parts[n] for n in parts if n not in ("clock", "rng")}) as other:
+        assert (await other.resolve("x.example")).step is Step("6")
+    assert all(parts[name].asked for name in ("well_known", "srv", "addresses"))
+    assert not loopback_federation.requests
+    assert not loopback_federation.dns_questions
 
 
 async def test_dns_outage_gives_stale_answers(loopback_federation: LoopbackFederation) -> None:

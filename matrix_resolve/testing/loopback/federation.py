@@ -84,13 +84,15 @@ class LoopbackFederation(LoopbackServers):
         from matrix_resolve.compose import compose_resolver
         from matrix_resolve.core.addresses import AddressPolicy
 
+        if address_policy is None:
+            address_policy = AddressPolicy.allow_all()
         return compose_resolver(
             well_known=well_known,
             srv=srv,
             addresses=addresses,
             cache=cache,
             policy=policy,
-            address_policy=address_policy or AddressPolicy.allow_all(),
+            address_policy=address_policy,
             hooks=hooks,
             clock=clock,
             rng=rng,
