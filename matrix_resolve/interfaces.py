@@ -182,5 +182,5 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> float:
-        """Return seconds that never go back: durations are measured in these."""
+        """Return seconds that never go back: no lifetime grows when `time` is set back."""
         ...

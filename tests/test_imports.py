@@ -151,10 +151,7 @@ def test_a_flight_is_written_by_itself() -> None:
         if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load)
         if ast.unparse(node.value) != "self"
     }
-    assert written <= {
-        ("resolver.resolver", "self._own.hot"),
-        ("resolver.resolved", "resolved.epoch"),
-    }
+    assert written <= {("resolver.resolver", "self._own.hot")}
 
 
 def test_fakes_stand_on_the_interfaces() -> None:

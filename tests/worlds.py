@@ -30,7 +30,7 @@ class World:
         self.well_known = FakeWellKnown()
         self.srv = FakeSrv()
         self.addresses = FakeAddresses()
-        self.clock = FakeClock()
+        self.clock: FakeClock = FakeClock()
         self.cache: Any = MemoryCache(clock=self.clock)
         self.told: list[Any] = []
 
@@ -51,6 +51,22 @@ class World:
     def asked(self) -> int:
         """How many questions the plug-ins have seen."""
         return sum(len(f.asked) for f in (self.well_known, self.srv, self.addresses))
+
+
+class SetClock(FakeClock):
+    """A clock whose wall can be set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._set_by = 0.0
+
+    def set(self, seconds: float) -> None:
+        """Set the wall clock forward, or back if that is below 0."""
+        self._set_by += seconds
+
+    def time(self) -> float:
+        """Return Unix seconds, as they were set."""
+        return super().time() + self._set_by
 
 
 class Gate:

@@ -2,19 +2,16 @@
 
 import json
 import random
+from collections.abc import Sequence
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from matrix_resolve.core.answer_json import answer_from_dict, answer_to_dict
 from matrix_resolve.core.lifetimes import Learned, is_good, is_temporary, lifetime
+from matrix_resolve.core.moments import Timescale
 from matrix_resolve.core.plausible import MOST_FAILURES, is_count, is_moment
-from matrix_resolve.core.questions import (
-    Addresses,
-    Answer,
-    NotDelegated,
-    SrvRecords,
-)
+from matrix_resolve.core.questions import Addresses, Answer, NotDelegated, SrvRecords
 from matrix_resolve.errors import CacheError
 from matrix_resolve.policy import Policy
 
@@ -24,6 +21,8 @@ _VERSION = 1
 _RECORDS_PER_WEIGHT = 4
 # The largest entry has twice 64 records with names of 253 octets. More is not ours to parse.
 _LARGEST = 1 << 18
+_TIMES = ("asked_at", "fresh_until", "keep_until")
+_RESERVE_TIMES = ("asked_at", "fresh_until", "stale_until")
 
 
 @frozen
@@ -60,7 +59,8 @@ class CacheEntry:
 
     `key` is the question's. The `outcome` was asked at `asked_at` and stands until `fresh_until`;
     a good one may be given until `keep_until` while asking again fails. `failures` counts those
-    in a row. After `keep_until` nothing here is of use. Times are Unix seconds.
+    in a row. After `keep_until` nothing here is of use. Times are Unix seconds, by the clock as
+    it was set then: `scale`, which this process alone knows.
     """
 
     key: str
@@ -70,6 +70,7 @@ class CacheEntry:
     keep_until: float
     failures: int = 0
     reserve: Reserve | None = None
+    scale: Timescale | None = field(default=None, eq=False, repr=False)
 
     @property
     def good(self) -> Reserve | None:
@@ -145,18 +146,30 @@ class CacheEntry:
             reserve = evolve(reserve, fresh_until=fresh, stale_until=stale)
         return evolve(self, fresh_until=fresh_until, reserve=reserve)
 
+    def on_scale(self, scale: Timescale) -> "CacheEntry":
+        """Return this entry with its times by `scale`, if the clock has been set back since.
+
+        A clock that is set forward ends lifetimes early, and that is left so.
+        """
+        back, reserve = scale.set_back_since(self.scale), self.reserve
+        if not back:
+            return self
+        if reserve is not None:
+            reserve = evolve(reserve, **_times(reserve, back))
+        return evolve(self, reserve=reserve, scale=scale, **_times(self, back))
+
     def to_json(self) -> bytes:
         """Return this entry as JSON that other processes and later versions can read."""
+        reserve = self.reserve
         return json.dumps(
             {
                 "version": _VERSION,
                 "key": self.key,
                 "outcome": answer_to_dict(self.outcome),
-                "asked_at": self.asked_at,
-                "fresh_until": self.fresh_until,
-                "keep_until": self.keep_until,
+                **_times(self),
                 "failures": self.failures,
-                "reserve": None if self.reserve is None else _reserve_to_dict(self.reserve),
+                "reserve": reserve
+                and {"answer": answer_to_dict(reserve.answer), **_times(reserve)},
             },
             separators=(",", ":"),
         ).encode()
@@ -192,8 +205,7 @@ def remember(
     failures = 0
     if not is_good(answer):
         goes_on = previous is not None and _same_trouble(previous.outcome, answer)
-        failures = previous.failures + 1 if previous is not None and goes_on else 1
-        failures = min(failures, MOST_FAILURES)
+        failures = min(previous.failures + 1, MOST_FAILURES) if previous and goes_on else 1
     fresh_until = now + lifetime(
         learned, failures=failures, valid_before=reserve is not None, policy=policy, rng=rng
     )
@@ -225,6 +237,7 @@ def reconciled(kept: CacheEntry | None, new: CacheEntry) -> CacheEntry:
     """
     if kept is None:
         return new
+    kept = kept if new.scale is None else kept.on_scale(new.scale)
     before = kept.good
     if is_good(new.outcome):
         return new if before is None or new.asked_at >= before.asked_at else kept
@@ -251,6 +264,12 @@ def _same_trouble(before: Answer, now: Answer) -> bool:
     return type(before) is type(now)
 
 
+def _times(of: CacheEntry | Reserve, back: float = 0) -> dict[str, Any]:
+    """Return the moments that `of` holds, so many seconds earlier."""
+    names = _TIMES if isinstance(of, CacheEntry) else _RESERVE_TIMES
+    return {name: getattr(of, name) - back for name in names}
+
+
 # As JSON
 
 
@@ -258,41 +277,24 @@ def _from_dict(data: Any) -> CacheEntry:
     if data["version"] != _VERSION:
         raise ValueError("an unknown version")
     key, failures = data["key"], data["failures"]
-    if not isinstance(key, str):
-        raise TypeError("a key that is no text")
-    if not is_count(failures):
-        raise ValueError("failures that are no count")
+    if not isinstance(key, str) or not is_count(failures):
+        raise ValueError("a key or a count of failures that is none")
     outcome = answer_from_dict(data["outcome"])
     reserve = None if data["reserve"] is None else _reserve_from_dict(data["reserve"])
     if reserve is not None and is_good(outcome):
         raise ValueError("a reserve behind a good answer")
-    return CacheEntry(
-        key=key,
-        outcome=outcome,
-        failures=failures,
-        reserve=reserve,
-        **{name: _moment(data[name]) for name in ("asked_at", "fresh_until", "keep_until")},
-    )
-
-
-def _reserve_to_dict(reserve: Reserve) -> dict[str, Any]:
-    return {
-        "answer": answer_to_dict(reserve.answer),
-        "asked_at": reserve.asked_at,
-        "fresh_until": reserve.fresh_until,
-        "stale_until": reserve.stale_until,
-    }
+    times = _moments(data, _TIMES)
+    return CacheEntry(key=key, outcome=outcome, failures=failures, reserve=reserve, **times)
 
 
 def _reserve_from_dict(data: Any) -> Reserve:
     answer = answer_from_dict(data["answer"])
     if not is_good(answer):
         raise ValueError("a good answer that is none")
-    times = ("asked_at", "fresh_until", "stale_until")
-    return Reserve(answer=answer, **{name: _moment(data[name]) for name in times})
+    return Reserve(answer=answer, **_moments(data, _RESERVE_TIMES))
 
 
-def _moment(value: Any) -> float:
-    if not is_moment(value):
+def _moments(data: Any, names: Sequence[str]) -> dict[str, Any]:
+    if not all(is_moment(data[name]) for name in names):
         raise ValueError("a time that is none")
-    return float(value)
+    return {name: float(data[name]) for name in names}

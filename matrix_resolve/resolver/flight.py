@@ -197,7 +197,8 @@ class Flight:
             self._since = invalidations.epoch  # itself has read nothing before
 
     def _not_outdated(self, entry: CacheEntry | None) -> CacheEntry | None:
-        """Return what was read, expired if its question was noted as outdated since."""
+        """Return what was read as it counts now, expired if its question was outdated since."""
+        entry = None if entry is None else self._services.store.counted_now(entry)
         if entry is None or not self._services.outdated.since(self._read_in, self.question):
             return entry
         return entry.expired(self._services.clock.time())

@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Final
 
 from attrs import define, evolve
 
@@ -19,23 +20,35 @@ from matrix_resolve.interfaces import Clock
 from matrix_resolve.policy import Policy
 from matrix_resolve.resolver.found import Found
 
+# The hot path reads the monotonic clock alone; after so long (seconds) both are looked at again, so
+# that one that was set forward, or slept, is noticed.
+_HOT_FOR: Final = 60.0
 # So many targets take about as much memory as the rest of a resolved name.
 _TARGETS_PER_WEIGHT = 4
 
 
 @define
 class Resolved:
-    """A resolved name, what its targets are drawn from, and until when (Unix seconds) it stands.
+    """A resolved name, what its targets are drawn from, and until when it stands.
 
-    Until `hot_until` it may be given as it is; that is never so where the order is drawn anew.
-    In `epoch` none of the answers that it rests on was outdated.
+    Until `until` by the wall clock (Unix seconds), and until `ends_at` by the monotonic one, so
+    that one that is set back prolongs nothing. Until `hot_until` (monotonic) it may be given as
+    it is; that is never so where the order is drawn anew. In `epoch` none of the answers that it
+    rests on was outdated.
     """
 
     resolution: Resolution
     candidates: tuple[Target, ...]
     until: float
-    hot_until: float
-    epoch: int
+    ends_at: float
+    hot_until: float = -math.inf
+    epoch: int = 0
+
+    def confirm(self, now: float, epoch: int, *, may_be_hot: bool) -> None:
+        """Note that it stands at a moment of the monotonic clock, and in an epoch."""
+        self.epoch = epoch
+        if may_be_hot and len(self.candidates) == 1:
+            self.hot_until = min(self.ends_at, now + _HOT_FOR)
 
     def questions(self) -> Iterator[Question]:
         """Yield the questions that it rests on."""
@@ -97,20 +110,25 @@ class ResolvedNames:
             trail=trail,
         )
         until = min([*ends, *(seen.settled_until for seen in found.values())], default=math.inf)
-        hot_until = 0.0 if self._is_told or len(candidates) > 1 else until
-        return Resolved(resolution, candidates, until, hot_until, self._outdated.epoch)
+        monotonic = self._clock.monotonic()
+        resolved = Resolved(resolution, candidates, until, monotonic + (until - now))
+        resolved.confirm(monotonic, self._outdated.epoch, may_be_hot=not self._is_told)
+        return resolved
 
     def get(self, name: ServerName) -> Resolved | None:
         """Return a name that is kept, as long as nothing that it rests on would be asked."""
         resolved = self._kept.get(str(name))
         if resolved is None:
             return None
-        if self._clock.time() >= resolved.until or self._outdated.since(
-            resolved.epoch, *resolved.questions()
+        monotonic = self._clock.monotonic()
+        if (
+            self._clock.time() >= resolved.until
+            or monotonic >= resolved.ends_at
+            or self._outdated.since(resolved.epoch, *resolved.questions())
         ):
             self._kept.delete(str(name))
             return None
-        resolved.epoch = self._outdated.epoch
+        resolved.confirm(monotonic, self._outdated.epoch, may_be_hot=not self._is_told)
         return resolved
 
     def put(self, name: ServerName, resolved: Resolved, *, since: int) -> None:

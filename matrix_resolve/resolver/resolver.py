@@ -66,7 +66,7 @@ class Resolver(Closeable):
         self._address_policy = address_policy
         self._hooks = Hooks(hooks)
         self._clock = clock
-        self._now = clock.time
+        self._monotonic = clock.monotonic
         rng = random.Random() if rng is None else rng
         self._outdated = Invalidations()
         self._names = ResolvedNames(
@@ -121,7 +121,7 @@ class Resolver(Closeable):
         except (KeyError, AttributeError, TypeError):
             pass
         else:
-            if self._now() < resolved.hot_until and self._loop.is_running():
+            if self._monotonic() < resolved.hot_until and self._loop.is_running():
                 return resolved.resolution
         return await self._resolve(name)
 

@@ -11,6 +11,7 @@ from matrix_resolve.core.foreign import believed
 from matrix_resolve.core.generations import Generations
 from matrix_resolve.core.invalidations import Invalidations
 from matrix_resolve.core.lifetimes import Learned
+from matrix_resolve.core.moments import Timescale
 from matrix_resolve.core.questions import AskAddresses, AskWellKnown, Question
 from matrix_resolve.errors import CacheError
 from matrix_resolve.hooks.events import CacheFailed, Hooks
@@ -55,21 +56,24 @@ class Store:
         self._hooks = hooks
         self._clock = clock
         self._rng = rng
+        self._scale = Timescale(clock, 0.0)
         # Addresses never go into `cache`, which other processes may share.
         self._addresses = Generations[AskAddresses, CacheEntry](policy.max_resolved, _weight)
 
     async def get(self, question: Question) -> CacheEntry | None:
         """Return what is remembered about `question`, fresh or not."""
         if isinstance(question, AskAddresses):
-            return self._addresses.get(question)
-        entry = await self._tried(question, self._cache.get(question))
+            entry = self._addresses.get(question)
+        else:
+            entry = await self._tried(question, self._cache.get(question))
         return self._believed(question, entry)
 
     def peek(self, question: Question) -> CacheEntry | None:
         """Return what memory holds about `question`, if the cache can look there."""
         if isinstance(question, AskAddresses):
-            return self._addresses.get(question)
-        entry = None if self._peekable is None else self._peekable.peek(question)
+            entry = self._addresses.get(question)
+        else:
+            entry = None if self._peekable is None else self._peekable.peek(question)
         return self._believed(question, entry)
 
     async def learn(
@@ -82,15 +86,17 @@ class Store:
         since: int,
     ) -> CacheEntry:
         """Return the entry that follows `previous`, and remember it as `put` does."""
+        now, scale = self._now()
         entry = remember(
             question.key,
             previous,
             learned,
             asked_at=asked_at,
-            now=self._clock.time(),
+            now=now,
             policy=self._policy,
             rng=self._rng,
         )
+        scale.note(entry)
         await self.put(question, entry, since=since)
         return entry
 
@@ -112,6 +118,11 @@ class Store:
         with self._invalidations.until_deleted(questions):
             for question in questions:
                 await self._delete(question)
+
+    def counted_now(self, entry: CacheEntry) -> CacheEntry:
+        """Return `entry` with its times as the clock is set now."""
+        _, scale = self._now()
+        return entry.on_scale(scale)
 
     def settled_until(self, entry: CacheEntry) -> float:
         """Return until when (Unix seconds) nothing is asked, not even ahead of need."""
@@ -176,11 +187,23 @@ class Store:
             return None
 
     def _believed(self, question: Question, entry: CacheEntry | None) -> CacheEntry | None:
-        """Return what can be believed of `entry`: others may have written it."""
+        """Return what can be believed of `entry`, its times as the clock is set now."""
         if entry is None:
             return None
-        found = believed(question, entry, self._clock.time(), self._policy)
+        now, scale = self._now()
+        if isinstance(entry, CacheEntry):  # so it should be
+            scale.note(entry)
+            entry = entry.on_scale(scale)
+        found = believed(question, entry, now, self._policy)
         if found is None:
             error = CacheError("what was cached is no entry of this question", temporary=False)
             self._hooks.tell(CacheFailed(question=question, error=error))
+        elif now >= found.keep_until:
+            return None
         return found
+
+    def _now(self) -> tuple[float, Timescale]:
+        """Return the Unix seconds, and how the clock that tells them is set."""
+        now = self._clock.time()
+        self._scale = self._scale.at(now, self._clock.monotonic())
+        return now, self._scale
