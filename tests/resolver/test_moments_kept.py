@@ -10,9 +10,12 @@ from worlds import DAY, HOUR, MINUTE, SetClock, World, all_landed
 from matrix_resolve import (
     AddressPolicy,
     AnswerCache,
+    AskWellKnown,
+    CacheEntry,
     HttpResponse,
     MemoryCache,
     Policy,
+    Question,
     Resolver,
     Step,
     TieredCache,
@@ -206,3 +209,46 @@ async def test_a_cache_between_resolvers_whose_clocks_differ(world: World) -> No
         async with resolver_of(world) as second:
             assert (await second.resolve("a.example")).trail[0].from_cache
     assert world.well_known.asked == ["a.example"]
+
+
+class ThroughJson(MemoryCache):
+    """A cache that gives what it was given as another process would."""
+
+    async def get(self, question: Question, /) -> CacheEntry | None:
+        """Return a copy that knows of no clock."""
+        entry = await super().get(question)
+        return None if entry is None else CacheEntry.from_json(entry.to_json())
+
+
+async def test_an_answer_of_another_process_stands_no_longer(clock: SetClock) -> None:
+    """What came from a shared cache into this process's memory counts from its first sight."""
+    world = World()
+    world.clock = clock
+    world.well_known.answers["a.example"] = delegated("b.example:1")
+    shared = ThroughJson(clock=clock)
+    world.cache = TieredCache(shared, MemoryCache(clock=clock), clock=clock)
+    async with resolver_of(world) as resolver:
+        await resolver.resolve("a.example")
+    world.cache = TieredCache(MemoryCache(clock=clock), shared, clock=clock)
+    async with resolver_of(world) as resolver:
+        await resolver.resolve("a.example")
+        assert len(world.well_known.asked) == 1
+        clock.advance(6 * HOUR)
+        clock.set(-12 * HOUR)
+        clock.advance(6.5 * HOUR)
+        await shared.delete(AskWellKnown("a.example"))  # as Redis would have, by a clock of its own
+        await resolver.resolve("a.example")
+        assert len(world.well_known.asked) == 2
+
+
+async def test_what_is_past_its_end_is_forgotten(world: World, clock: SetClock) -> None:
+    """A row of failures does not go on after an hour of silence because the clock was set back."""
+    world.well_known.answers["a.example"] = WellKnownFetchError("refused")
+    async with resolver_of(world) as resolver:
+        waits = [(await resolver.resolve("a.example")).trail[0].kept_for]
+        clock.set(-4 * MINUTE)
+        for passed in (MINUTE, 2 * MINUTE + HOUR + MINUTE):
+            clock.advance(passed)
+            waits.append((await resolver.resolve("a.example")).trail[0].kept_for)
+            clock.set(-4 * MINUTE)
+    assert waits == [60, 120, 60]
