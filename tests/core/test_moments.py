@@ -8,8 +8,8 @@ import pytest
 from matrix_resolve.core.entries import CacheEntry, Reserve, reconciled
 from matrix_resolve.core.lifetimes import is_good
 from matrix_resolve.core.moments import Timescale
-from matrix_resolve.core.plausible import is_moment
 from matrix_resolve.core.names import ServerName
+from matrix_resolve.core.plausible import is_moment
 from matrix_resolve.core.questions import Answer, Delegated, NotDelegated
 
 CLOCK, OTHER = object(), object()

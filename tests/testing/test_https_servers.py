@@ -3,7 +3,6 @@
 import asyncio
 import math
 import ssl
-from collections.abc import Callable
 from typing import Any
 
 import pytest
