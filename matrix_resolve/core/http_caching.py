@@ -5,10 +5,14 @@ Read as a private cache reads them. What the policy makes of it is in `lifetimes
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from matrix_resolve.core.http_dates import read_http_date
 
 Headers = Sequence[tuple[str, str]]
+
+# Nobody has more to say; what a server writes after these is not looked at.
+_MOST_DIRECTIVES = 32
 
 # One element of a Cache-Control list: everything up to a comma that is not inside quotes.
 _ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
@@ -24,7 +28,7 @@ def stated_lifetime(headers: Headers, received_at: float) -> float | None:
     first holds (RFC 9111, 4.2 and 5.2).
     """
     max_age: float | None = None
-    for name, value in _cache_control(headers):
+    for name, value in islice(_cache_control(headers), _MOST_DIRECTIVES):
         if name in ("no-store", "no-cache"):
             return 0.0
         if name == "max-age" and max_age is None:
@@ -57,16 +61,18 @@ def _first(headers: Headers, wanted: str) -> str | None:
 
 
 def _cache_control(headers: Headers) -> Iterator[tuple[str, str]]:
-    """Yield (name, value) of each directive, the value unquoted, "" if there is none."""
+    """Yield (name, value) of each directive, the value unquoted, "" for what can't be read."""
     for header, field in headers:
         if header.lower() != "cache-control":
             continue
-        for element in _ELEMENT.findall(field):
-            directive = _DIRECTIVE.match(element.strip())
+        for found in _ELEMENT.finditer(field):
+            element = found[0].strip()
+            directive = _DIRECTIVE.match(element)
+            is_whole = directive is not None and directive.end() == len(element)
             if directive is None:
-                continue
-            whole = directive.end() == len(element.strip())
-            yield directive[1].lower(), (directive[3] or "") if whole else ""
+                yield "", ""
+            else:
+                yield directive[1].lower(), (directive[3] or "") if is_whole else ""
 
 
 def _seconds(text: str) -> float | None:

@@ -18,8 +18,9 @@ _MAX_LOCATION = 8 * 1024
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
-# A server in trouble rather than one that says no: time-out, too early, too many requests.
-_TEMPORARY = frozenset({408, 425, 429})
+# A server in trouble rather than one that says no: a proxy or a protection against bots in front of
+# it, a time-out, too early, too many requests.
+_TEMPORARY = frozenset({401, 403, 408, 425, 429})
 
 # Not in a URI reference as it stands (RFC 3986, 2): controls, spaces, non-ASCII, some marks.
 _NOT_IN_A_REFERENCE = re.compile(r"""[^\x21-\x7e]|["<>\\^`{|}]""")
