@@ -45,7 +45,7 @@ def read_well_known(response: HttpResponse, *, max_body: int) -> Delegated | Not
     if len(response.body) > max_body:
         return unusable(f"the body is longer than {max_body} bytes", temporary=True)
     try:
-        text = response.body.decode("utf-8-sig")
+        text = response.body.decode().removeprefix("\ufeff")
     except UnicodeDecodeError:
         return unusable("the body is not UTF-8")
     try:
