@@ -1,9 +1,10 @@
-"""For all tests: none may leave anything behind, and hypothesis behaves on a busy machine."""
+"""For all tests: none hangs or leaves anything behind, and hypothesis behaves on a busy machine."""
 
 import asyncio
 import functools
 import inspect
 import os
+import signal
 import threading
 import time
 from collections import Counter
@@ -25,6 +26,23 @@ _DESCRIPTORS = Path("/proc/self/fd")  # Linux; elsewhere descriptors go unchecke
 _GRACE = 2.0
 
 _BEFORE = pytest.StashKey[tuple[set[threading.Thread], Counter[str]]]()
+
+
+# Seconds after its time-out that a test, or what it does to end, is failed again.
+_AGAIN = 20.0
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_timeout_set_timer(settings: Any) -> Iterator[Any]:
+    """Have the time-out of a test strike again until it has ended.
+
+    It is an exception in whatever runs at the moment. That may be some other task than the test's,
+    in which it is lost; and the end of a test may hang as well.
+    """
+    result = yield
+    if signal.getitimer(signal.ITIMER_REAL)[0]:  # else pytest-timeout uses a thread
+        signal.setitimer(signal.ITIMER_REAL, settings.timeout, _AGAIN)
+    return result
 
 
 @pytest_asyncio.fixture

@@ -9,6 +9,16 @@ import pytest
 from processes import Process, Start
 from servers import RedisServer, running_redis
 
+# Seconds for one test: real servers and processes start slowly on a busy machine.
+_LIMIT = 600
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests in this folder more time."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(_LIMIT))
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RedisServer]:

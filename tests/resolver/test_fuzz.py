@@ -467,6 +467,7 @@ class Walk:
         assert not lost or "tiered" in self.kind, f"neither told nor heard: {lost}"
 
 
+@pytest.mark.timeout(120 + 10 * SEEDS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_walks(kind: str) -> None:
     """Wherever it goes, what must hold holds."""
