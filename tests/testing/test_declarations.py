@@ -218,14 +218,14 @@ async def test_many_ports_of_one_srv_target(loopback_federation: LoopbackFederat
 
 
 async def test_many_targets_of_one_name(loopback_federation: LoopbackFederation) -> None:
-    """Of 1,000 targets in one answer each can be reached, and DNS tells them all."""
-    records = [SrvRecord(1, 0, 8450, f"t{n}.test") for n in range(1000)]
+    """Of 400 targets in one answer each can be reached, and DNS tells them all."""
+    records = [SrvRecord(1, 0, 8450, f"t{n}.test") for n in range(400)]
     loopback_federation.add("x.test", srv=records)
-    for n in range(1000):
+    for n in range(400):
         loopback_federation.add(f"t{n}.test", serves={"at": n})
     response = await ask(loopback_federation, "_matrix-fed._tcp.x.test", "SRV", tcp=True)
-    assert len(texts(response)) == 1000
-    for n in (0, 500, 999):
+    assert len(texts(response)) == 400
+    for n in (0, 200, 399):
         answer = await exchange(loopback_federation, f"t{n}.test", 8450, path="/", name="x.test")
         assert document(answer) == {"at": n}
 
