@@ -1,10 +1,12 @@
 """The well-known fetcher over real TLS: what is sent, what is dialled, and what servers may do."""
 
 import asyncio
+import errno
 import gzip
 import itertools
 import json
 import math
+import os
 import socket
 import tracemalloc
 import zlib
@@ -36,6 +38,7 @@ from matrix_resolve.testing import (
     Silent,
     Slow,
 )
+from matrix_resolve.transport.connections import Socket
 
 PATH = "/.well-known/matrix/server"
 NAME = "example.org"
@@ -439,6 +442,22 @@ FAILURES = [
         {"well_known": Raw(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)},
         "disconnected",
         id="nothing but 100 Continue",
+    ),
+    pytest.param(
+        {"well_known": Flood(b"", b"HTTP/1.1 100 C\r\n\r\n" * 100)},
+        "sent too much",
+        id="endless interim responses",
+    ),
+    pytest.param({"well_known": Flood(b"", b"\r\n" * 1000)}, "sent too much", id="empty lines"),
+    pytest.param(
+        {"well_known": Flood(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n" * 100)},
+        "sent too much",
+        id="one-byte chunks",
+    ),
+    pytest.param(
+        {"well_known": Flood(OK + b"".join(b"X-%d: %s\r\n" % (n, b"x" * 8000) for n in range(62)))},
+        "sent too much",
+        id="half a megabyte of headers, then nothing",
     ),
     pytest.param(
         {"well_known": Reply(headers=[("Content-Length", "2"), ("Content-Length", "3")])},
@@ -908,3 +927,50 @@ async def test_address_lookup_is_not_closed(
     async with loopback_federation.well_known_fetcher(addresses=dns) as fetcher:
         await fetcher.fetch(NAME)
     assert (await dns.lookup_addresses(NAME)).addresses
+
+
+# Our own trouble
+
+
+OWN = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "ENETDOWN", "ENETUNREACH"]
+OWN += ["EADDRNOTAVAIL", "EACCES", "EPERM"]
+
+
+@pytest.mark.parametrize("where", ["first", "redirect"])
+@pytest.mark.parametrize("number", OWN)
+async def test_own_trouble(
+    loopback_federation: LoopbackFederation,
+    monkeypatch: pytest.MonkeyPatch,
+    number: str,
+    where: str,
+) -> None:
+    """What we lack is told as that, at whatever hop; what the other side does is not."""
+    loopback_federation.add(NAME, well_known=Redirect("https://www.example.org/x"))
+    loopback_federation.add("www.example.org", well_known=Reply(200))
+    opened = Socket.__init__
+    left = 1 if where == "redirect" else 0
+
+    def fail(*arguments: Any) -> None:
+        nonlocal left
+        if left == 0:
+            raise OSError(getattr(errno, number), os.strerror(getattr(errno, number)))
+        left -= 1
+        opened(*arguments)
+
+    monkeypatch.setattr(Socket, "__init__", fail)
+    error = await failure(loopback_federation)
+    assert (error.temporary, error.own_trouble) == (True, True)
+    assert os.strerror(getattr(errno, number)) in error.reason
+
+
+async def test_trouble_of_the_other_side(loopback_federation: LoopbackFederation) -> None:
+    """That it refuses, is silent, or has a wrong certificate is no trouble of ours."""
+    for declared in (
+        {"well_known": Refused()},
+        {"well_known": Silent()},
+        {"certificate": Certificate.WRONG_NAME},
+        {"addresses": []},
+    ):
+        loopback_federation.add(NAME, **declared)
+        error = await failure(loopback_federation, connect_timeout=0.2)
+        assert not error.own_trouble

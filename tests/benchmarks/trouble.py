@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import multiprocessing
+import os
 import resource
 import socket
 import ssl
@@ -260,7 +261,9 @@ class Figures:
             ) as resolver,
         ):
             await resolver.resolve("other.test")
-            resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(FDS.iterdir())) - 1, hard))
+            lowest = os.dup(0)
+            os.close(lowest)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
             resolution = await resolver.resolve("full.test")
             resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
             assert resolution.expires_at is not None

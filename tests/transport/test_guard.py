@@ -10,19 +10,19 @@ import pytest
 from houses import CERTIFICATES, GOOD, NAME
 
 from matrix_resolve.transport.attempts import Attempt, Budget
-from matrix_resolve.transport.guard import GuardedContext, GuardedTls
+from matrix_resolve.transport.guard import GuardedContext, GuardedTls, Turn
 
 
 class Pair:
     """A client under guard and a server, with memory between them."""
 
-    def __init__(self, budget: Budget, server: ssl.SSLContext | None = None) -> None:
+    def __init__(self, budget: Budget, turn: Turn | None = None) -> None:
         self.attempt = Attempt("key", NAME, (), budget)
         self.attempt.begin()
         to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
-        context = GuardedContext(CERTIFICATES.client_context())
+        context = GuardedContext(CERTIFICATES.client_context(), turn)
         self.client = context.wrap_bio(to_client, to_server, server_hostname=NAME)
-        server = server or CERTIFICATES.server_context(NAME, GOOD)
+        server = CERTIFICATES.server_context(NAME, GOOD)
         self.server = server.wrap_bio(to_server, to_client, server_side=True)
         self.to_client = to_client
 
@@ -137,6 +137,78 @@ def test_all_else_is_as_it_was() -> None:
     assert pair.client.version() == "TLSv1.3"
     assert pair.client.compression() is None
     assert pair.attempt.has_tcp
+
+
+class FakeTransport:
+    """A transport that notes whether it is read."""
+
+    def __init__(self) -> None:
+        self.reading = True
+        self.closing = False
+        self.high: int | None = None
+
+    def set_read_buffer_limits(self, high: int) -> None:
+        self.high = high
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+
+async def test_who_reads_for_long_is_followed_by_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a turn of the loop has been used up, connections wait for the next."""
+    now = 0.0
+    monkeypatch.setattr("matrix_resolve.transport.guard.perf_counter", lambda: now)
+    turn = Turn()
+    pairs, transports = [], []
+    for _ in range(3):
+        pair = Pair(Budget(), turn=turn)
+        pair.shake_hands()
+        transport: Any = FakeTransport()
+        pair.client.asks(transport, Budget())
+        pair.client.write(b"GET")
+        pair.server.write(b"response")
+        pairs.append(pair)
+        transports.append(transport)
+    assert pairs[0].client.read(100) == b"response"
+    now = 0.1
+    for pair in pairs[1:]:
+        with pytest.raises(ssl.SSLWantReadError):
+            pair.client.read(100)
+    assert [transport.reading for transport in transports] == [True, False, False]
+    transports[2].closing = True
+    await asyncio.sleep(0)
+    assert [transport.reading for transport in transports] == [True, True, False]
+    assert pairs[1].client.read(100) == b"response"
+    assert all(transport.high for transport in transports)
+
+
+async def test_without_turns_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where what is received has no bound, aiohttp's own pauses count."""
+    pair = Pair(Budget())
+    pair.shake_hands()
+    transport: Any = FakeTransport()
+    pair.client.asks(transport, Budget())
+    pair.client.write(b"GET")
+    pair.server.write(b"response")
+    monkeypatch.setattr("matrix_resolve.transport.guard._SHARE", -1)
+    assert pair.client.read(100) == b"response"
+    assert (transport.reading, transport.high) == (True, None)
+
+
+def test_farewell_reads_nothing() -> None:
+    """What a server has sent is not gone through any more when its connection is closed."""
+    pair = Pair(Budget())
+    pair.shake_hands()
+    pair.client.write(b"GET")
+    pair.server.write(b"x" * 10_000)
+    pair.client.unwrap()
+    assert pair.to_client.pending == 0
 
 
 def _loops() -> list[Any]:
