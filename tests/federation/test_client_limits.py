@@ -441,8 +441,8 @@ async def test_a_dead_server_is_not_dialled_again(
 @pytest.mark.parametrize(
     ("declared", "told"),
     [
-        ({"serves": Slow(60)}, rf"{NAME}:8450: no response from {NAME}:8450 after 0\.[23]\d* s"),
-        ({"serves": Dripping(b"x" * 999)}, rf"{NAME}:8450: no rest of the response after 0\.[23]"),
+        ({"serves": Slow(60)}, rf"{NAME}:8450: no response from {NAME}:8450 after [\d.]+ s"),
+        ({"serves": Dripping(b"x" * 999)}, rf"{NAME}:8450: no rest of the response after [\d.]+ s"),
     ],
 )
 async def test_a_time_out_in_words(
@@ -461,13 +461,13 @@ async def test_time_outs_of_other_phases(loopback_federation: LoopbackFederation
     loopback_federation.add(NAME, well_known=Silent())
     loopback_federation.add("slow.example", serves=Slow(60))
     async with client_of(loopback_federation, max_connections=1) as client:
-        with pytest.raises(TimeoutError, match=f"{NAME}: no answer to where it is after 0.1"):
+        with pytest.raises(TimeoutError, match=f"{NAME}: no answer to where it is after \\d"):
             await got(client, NAME, timeout=0.1)
         with pytest.raises(aiohttp.SocketTimeoutError, match=r"slow.example:1: no response from"):
             await got(client, "slow.example:1", timeout=aiohttp.ClientTimeout(sock_read=0.1))
         loopback_federation.add("good.example")
         async with client.request("GET", "good.example:1", "/"):
-            with pytest.raises(TimeoutError, match=r"no turn to be sent after 0\.1"):
+            with pytest.raises(TimeoutError, match=r"no turn to be sent after \d"):
                 await got(client, "slow.example:1", timeout=0.1)
 
 
