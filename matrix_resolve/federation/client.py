@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Hashable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 from weakref import WeakSet, WeakValueDictionary
 
@@ -162,31 +162,26 @@ class FederationClient:
         request = Outgoing(
             server_name, method, path, kwargs, timeout=self._timeout, max_body=self._max_body
         )
-        turn = self._turns_of.setdefault(
-            str(server_name).lower(), asyncio.Semaphore(self._most_per_server)
-        )
-        async with request.in_time("turn to be sent"):
-            await turn.acquire()
-        try:
-            async with request.in_time("turn to be sent"):
-                await self._turns.acquire()
-            try:
+        name = str(server_name).lower()
+        turn = self._turns_of.get(name)
+        if turn is None:
+            turn = self._turns_of[name] = asyncio.Semaphore(self._most_per_server)
+        async with AsyncExitStack() as held:
+            async with request.in_time():
+                await held.enter_async_context(turn)
+                await held.enter_async_context(self._turns)
                 response = await self._send(request, server_name)
                 response.outgoing = request
                 self._responses.add(response)
-                async with response:
-                    yield response
-            finally:
-                self._turns.release()
-        finally:
-            turn.release()
+                await held.enter_async_context(response)
+            yield response
 
     async def _send(self, request: Outgoing, server_name: str | ServerName) -> FederationResponse:
         """Go through the targets, and once more through those of a fresh resolution."""
         rounds = _Rounds()
         for last in (False, True):
-            async with request.in_time("answer to where it is"):
-                resolution = await self._resolver.resolve(server_name)
+            request.awaits = "answer to where it is"
+            resolution = await self._resolver.resolve(server_name)
             if not last:
                 self._unreachable.check_server(resolution)
             response = await self._go_through(resolution, request, rounds)
@@ -194,8 +189,7 @@ class FederationClient:
                 return response
             if last or request.has_one_try or are_own(rounds.failures):
                 break
-            async with request.in_time("answer to where it is"):
-                await self._resolver.report_unreachable(resolution)
+            await self._resolver.report_unreachable(resolution)
         raise self._dead_end(resolution, request, rounds)
 
     async def _go_through(
@@ -217,13 +211,14 @@ class FederationClient:
             )
             response = None
             try:
-                async with request.in_time(f"response from {target}"):
-                    response = await request_to.response()
+                request.awaits = f"response from {target}"
+                response = await request_to.response()
                 only_forbidden = False
             except AddressNotAllowedError as error:
                 forbidden += error.addresses
-            except TimeoutError:
-                if not rounds.attempts:  # or short requests would never come to the other targets
+            except (TimeoutError, asyncio.CancelledError):
+                # Or else short requests would never come to the other targets.
+                if not rounds.attempts and request.is_late():
                     self._unreachable.put_target(resolution, target)
                 raise
             if response is not None:

@@ -4,8 +4,7 @@ import asyncio
 import io
 import math
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from types import TracebackType
 from typing import Any, Final
 
 import aiohttp
@@ -57,33 +56,31 @@ class Outgoing:
         if isinstance(kwargs.get("data"), aiohttp.FormData):
             kwargs["data"] = kwargs["data"]()  # which can be sent again
         self.kwargs: Final = kwargs
+        self.awaits = "turn to be sent"
         self.connect_timeout: Final = self._timeout.connect
         self._began = asyncio.get_running_loop().time()
         total = self._timeout.total
-        self._ends_at = None if total is None else self._began + total
+        self.ends_at = None if total is None else self._began + total
 
-    @asynccontextmanager
-    async def in_time(self, awaited: str) -> AsyncIterator[None]:
-        """Raise `TimeoutError` when the time of the request is used up, while waiting for that."""
-        with self.telling(awaited):
-            async with asyncio.timeout_at(self._ends_at):
-                yield
+    def in_time(self) -> "_InTime":
+        """Return a context that raises `TimeoutError` when the time of the request is used up."""
+        return _InTime(self)
 
-    @contextmanager
-    def telling(self, awaited: str) -> Iterator[None]:
-        """Have a `TimeoutError` tell which server did not give what, after how many seconds."""
-        try:
-            yield
-        except TimeoutError as error:
-            seconds = asyncio.get_running_loop().time() - self._began
-            kind = type(error) if isinstance(error, aiohttp.ServerTimeoutError) else TimeoutError
-            raise kind(f"{self.server_name}: no {awaited} after {seconds:.3g} s") from error
+    def is_late(self) -> bool:
+        """Return whether the time of the request is used up."""
+        return self.ends_at is not None and asyncio.get_running_loop().time() >= self.ends_at
+
+    def told(self, error: TimeoutError) -> TimeoutError:
+        """Return a time-out that tells which server did not give what, after how many seconds."""
+        seconds = asyncio.get_running_loop().time() - self._began
+        kind = type(error) if isinstance(error, aiohttp.ServerTimeoutError) else TimeoutError
+        return kind(f"{self.server_name}: no {self.awaits} after {seconds:.3g} s")
 
     def limits(self, connect: float | None) -> aiohttp.ClientTimeout:
         """Return the time that is left, of which `connect` seconds are for connecting."""
         total = None
-        if self._ends_at is not None:
-            total = max(0.001, self._ends_at - asyncio.get_running_loop().time())
+        if self.ends_at is not None:
+            total = max(0.001, self.ends_at - asyncio.get_running_loop().time())
         given = self._timeout
         return aiohttp.ClientTimeout(
             total=total,
@@ -98,6 +95,30 @@ class Outgoing:
         """Whether the body is an open file, which aiohttp closes (in a while) at any failure."""
         data = self.kwargs.get("data")
         return isinstance(data, io.IOBase) and not isinstance(data, io.BytesIO | io.StringIO)
+
+
+class _InTime:
+    """A context that ends in time, and tells what was awaited if it did not."""
+
+    def __init__(self, outgoing: Outgoing) -> None:
+        self._outgoing = outgoing
+        self._limit = asyncio.timeout_at(outgoing.ends_at)
+
+    async def __aenter__(self) -> None:
+        await self._limit.__aenter__()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self._limit.__aexit__(exc_type, exc_value, traceback)
+        except TimeoutError as error:
+            raise self._outgoing.told(error) from error
+        if isinstance(exc_value, TimeoutError):
+            raise self._outgoing.told(exc_value) from exc_value
 
 
 def _headers(given: Any) -> CIMultiDict[str]:

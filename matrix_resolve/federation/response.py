@@ -31,12 +31,14 @@ class FederationResponse(Response):
         Raises `ResponseTooLargeError`, `TimeoutError`, and aiohttp's errors.
         """
         if self._body is None:  # where aiohttp keeps it
-            with self.outgoing.telling("rest of the response"):
-                try:
-                    self._body = await self._read_all(self.outgoing.max_body)
-                except BaseException:
-                    self.close()
-                    raise
+            self.outgoing.awaits = "rest of the response"
+            try:
+                self._body = await self._read_all(self.outgoing.max_body)
+            except BaseException as error:
+                self.close()
+                if isinstance(error, TimeoutError):
+                    raise self.outgoing.told(error) from error
+                raise
         return await super().read()
 
     async def _read_all(self, most: int) -> bytes:
