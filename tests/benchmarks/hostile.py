@@ -53,7 +53,10 @@ FLOODS: dict[str, Callable[[], Iterator[bytes]]] = {
     "empty lines": lambda: pieces(b"", b"\r\n" * 8000),
     "endless body": lambda: pieces(OK + b"\r\n", b"x" * 16384),
     "commas": lambda: pieces(
-        OK + b"".join(b"Cache-Control: %s\r\n" % (b"," * 1000) for _ in range(62)) + b"\r\n", b""
+        OK
+        + b"".join(b"Cache-Control: %s\r\n" % (b"," * 1000) for _ in range(62))
+        + b"Content-Length: 2\r\n\r\n{}",
+        b"",
     ),
 }
 TLS_FLOODS: Final = {
@@ -71,7 +74,7 @@ class Server:
         self.context.maximum_version = TLS_FLOODS.get(kind, ssl.TLSVersion.MAXIMUM_SUPPORTED)
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
-        self.sent: list[int] = []
+        self.sent: list[list[int]] = []
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self) -> None:
@@ -82,8 +85,8 @@ class Server:
 
     def serve(self, sock: socket.socket) -> None:
         """Send until the client hangs up."""
-        place = len(self.sent)
-        self.sent.append(0)
+        mine = [0]
+        self.sent.append(mine)
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = self.context.wrap_bio(incoming, outgoing, server_side=True)
 
@@ -91,7 +94,7 @@ class Server:
             data = outgoing.read()
             while data:
                 count = sock.send(data)
-                self.sent[place] += count
+                mine[0] += count
                 data = data[count:]
 
         def finished(operation: Callable[[], object]) -> None:
@@ -151,7 +154,7 @@ def serve(kinds: list[str], pipe: Connection) -> None:
         kind = pipe.recv()
         if kind is None:
             return
-        pipe.send(servers[kind].sent[:])
+        pipe.send([count for (count,) in servers[kind].sent])
         servers[kind].sent.clear()
 
 
