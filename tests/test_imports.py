@@ -35,6 +35,7 @@ DOORS = (
     "resolver",
     "federation",
     "backends.cache_redis",
+    "backends.dns_aiodns",
     "backends.dns_dnspython",
 )
 

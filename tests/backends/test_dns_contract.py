@@ -164,26 +164,32 @@ async def test_many_srv_records(loopback_federation: LoopbackFederation, asking:
 
 
 async def test_answers_of_a_kilobyte_come_over_udp(
-    loopback_federation: LoopbackFederation, asking: Asking
+    loopback_federation: LoopbackFederation,
 ) -> None:
-    """EDNS is on: what does not fit into 512 octets takes no second question over TCP."""
+    """dnspython's EDNS is on: what does not fit into 512 octets takes no second question.
+
+    That of c-ares is off.
+    """
     records = [f"{number} 0 8448 host-{number}.example" for number in range(25)]
     loopback_federation.add_records(f"{SRV}example.org", "SRV", *records)
-    async with asking(loopback_federation.nameserver) as lookup:
+    async with DnspythonLookup(nameservers=[loopback_federation.nameserver]) as lookup:
         assert len((await lookup.lookup_srv(f"{SRV}example.org")).records) == 25
     assert loopback_federation.dns_questions == {(f"{SRV}example.org", "SRV"): 1}
 
 
 @BOTH
-async def test_edns_payload(asking: Asking, kind: str, failure: type[BackendError]) -> None:
-    """Answers of 1232 octets are asked for: larger datagrams are cut in pieces on some ways."""
+async def test_edns_payload(kind: str, failure: type[BackendError]) -> None:
+    """dnspython asks for answers of 1232 octets: larger datagrams are cut in pieces on some ways.
+
+    c-ares, without EDNS, for 512.
+    """
     asked = set()
 
     def answers(query: dns.message.Message) -> list[Any]:
         asked.add((query.edns, query.payload))
         return [answer(query)]
 
-    async with handmade(answers) as server, asking(server) as lookup:
+    async with handmade(answers) as server, DnspythonLookup(nameservers=[server]) as lookup:
         assert not found(await either(lookup, kind)(QUESTION))
     assert asked == {(0, 1232)}
 

@@ -1,0 +1,105 @@
+"""The system's hosts file, read when it changes, and in a thread.
+
+c-ares would read it again in each new channel: 170,000 lines of an ad blocker's hold the event
+loop up for half a second, every second.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+
+from matrix_resolve.core.chains import plain
+from matrix_resolve.core.names import IPAddress
+
+# So many seconds pass between two looks at whether it has changed.
+_LOOK_EVERY: Final = 1.0
+
+Hosts = dict[str, tuple[IPAddress, ...]]
+
+
+def system_hosts_file() -> Path:
+    """Return where this system has its hosts file."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("SYSTEMROOT", r"C:\Windows"), r"System32\drivers\etc\hosts")
+    return Path("/etc/hosts")
+
+
+class HostsFile:
+    """Which addresses the file at `path` gives to a name. `clock` is in seconds."""
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._clock = clock
+        self._hosts: Hosts = {}
+        self._stamp: tuple[int, ...] | None = None  # of the file as it was when it was read
+        self._look_at: float | None = None
+        self._reading = asyncio.Lock()
+
+    async def find(self, hostname: str) -> tuple[IPAddress, ...]:
+        """Return the addresses of `hostname`, none if the file does not name it."""
+        # While it is read, all wait: what it said before may be wrong now.
+        if self._reading.locked() or self._look_at is None or self._clock() >= self._look_at:
+            async with self._reading:
+                await self._look()
+        return self._hosts.get(plain(hostname), ())
+
+    async def _look(self) -> None:
+        """Read the file if it has changed; keep what is known if it can't be read just now."""
+        if self._look_at is not None and self._clock() < self._look_at:
+            return  # somebody else has, while this one waited
+        try:
+            stamp = _stamp(self._path)
+            if stamp != self._stamp:
+                self._hosts = await asyncio.to_thread(_read, self._path)
+                self._stamp = stamp
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            self._hosts, self._stamp = {}, None
+        except (OSError, RuntimeError):  # no descriptor left, no thread
+            pass
+        self._look_at = self._clock() + _LOOK_EVERY
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    stat = path.stat()
+    return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+
+
+def _read(path: Path) -> Hosts:
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        return parse_hosts(lines)
+
+
+def parse_hosts(lines: Iterable[str]) -> Hosts:
+    """Return what the lines of a hosts file say; a line that can't be read says nothing.
+
+    A name that several lines have, has the addresses of them all.
+    """
+    hosts: Hosts = {}
+    known: dict[str, tuple[IPAddress, ...]] = {}  # an ad blocker's file has one address only
+    for line in lines:
+        text, *names = line.partition("#")[0].split() or ("",)
+        if not names:
+            continue
+        if text not in known:
+            known[text] = _addresses(text)
+        for name in map(plain, names):
+            before = hosts.get(name, ())
+            if not before:
+                hosts[name] = known[text]
+            elif known[text] and known[text][0] not in before:
+                hosts[name] = before + known[text]
+    return hosts
+
+
+def _addresses(text: str) -> tuple[IPAddress, ...]:
+    if "%" in text:  # the link is of no use to who dials
+        return ()
+    try:
+        return (ip_address(text),)
+    except ValueError:
+        return ()
