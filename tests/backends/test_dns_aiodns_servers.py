@@ -1,0 +1,375 @@
+"""Which name servers there are, how they are spelled, and in which order they are asked."""
+
+import asyncio
+import re
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import dns.message
+import dns.rcode
+import pycares
+import pytest
+from dns_lookups import HANGS, answer, asked_type, handmade, until
+
+from matrix_resolve.backends.dns_aiodns import AiodnsLookup, channels
+from matrix_resolve.backends.dns_aiodns.answers import NoAnswerError
+from matrix_resolve.backends.dns_aiodns.channels import system_servers
+from matrix_resolve.backends.dns_aiodns.servers import Servers, read_nameserver
+from matrix_resolve.backends.dns_aiodns.tries import Known, planned
+from matrix_resolve.errors import SrvLookupError
+from matrix_resolve.testing import DnsFault, LoopbackFederation
+
+SPELLINGS = [
+    # as given, as c-ares spells it
+    ("192.0.2.1", "192.0.2.1:53"),
+    ("192.0.2.1:5353", "192.0.2.1:5353"),
+    ("192.0.2.1:65535", "192.0.2.1:65535"),
+    ("::1", "[::1]:53"),
+    ("[::1]", "[::1]:53"),
+    ("[::1]:5353", "[::1]:5353"),
+    ("2001:DB8:0::1", "[2001:db8::1]:53"),
+    ("::ffff:192.0.2.1", "[::ffff:192.0.2.1]:53"),
+    ("fe80::1%lo", "[fe80::1]:53%lo"),
+    ("[fe80::1%lo]:5353", "[fe80::1]:5353%lo"),
+]
+
+
+@pytest.mark.parametrize(("given", "spelled"), SPELLINGS)
+def test_spellings(given: str, spelled: str) -> None:
+    """An IP address, with a port or without, is understood, by c-ares too."""
+    assert read_nameserver(given) in (
+        spelled,
+        spelled.replace("::ffff:192.0.2.1", "::ffff:c000:201"),
+    )
+    channel = pycares.Channel(sock_state_cb=lambda *_: None, servers=[read_nameserver(given)])
+    try:
+        assert channel.servers == [spelled]
+    finally:
+        channel.close()
+
+
+MISSPELLED: list[Any] = [
+    "",
+    " ",
+    "dns.example.com",
+    "localhost",
+    "192.0.2",
+    "192.0.2.01",
+    "0x7f.1",
+    "2130706433",
+    "192.0.2.1:",
+    "192.0.2.1:0",
+    "192.0.2.1:65536",
+    "192.0.2.1:dns",
+    "192.0.2.1:-1",
+    "192.0.2.1:٥٣",
+    "192.0.2.1 ",
+    "192.0.2.1,192.0.2.2",
+    "192.0.2.1%lo",
+    "[192.0.2.1]:53",
+    "[::1",
+    "::1]",
+    "[::1]53",
+    "[::1]:",
+    "[::1]:0",
+    "[]:53",
+    ":53",
+    "::1::",
+    "fe80::1%",
+    "fe80::1%a b",
+    "dns://192.0.2.1",
+    "tls://192.0.2.1",
+    "192.0.2.1\n",
+    "192.0.2.1\0",
+    b"192.0.2.1",
+    None,
+    53,
+]
+
+
+@pytest.mark.parametrize("text", MISSPELLED, ids=ascii)
+def test_misspelled(text: Any) -> None:
+    """What is no IP address is refused when the lookup is made, not at the first question."""
+    with pytest.raises(ValueError, match="is no name server") as caught:
+        AiodnsLookup(nameservers=["192.0.2.1", text])
+    assert str(caught.value).isprintable()
+
+
+def test_one_text_for_a_list() -> None:
+    """A text is no list of name servers, and an empty list is none."""
+    for nameservers in ("192.0.2.1", "::1", "1"):
+        with pytest.raises(ValueError, match="is no name server"):
+            AiodnsLookup(nameservers=nameservers)
+    with pytest.raises(ValueError, match="no nameserver"):
+        AiodnsLookup(nameservers=[])
+
+
+def test_system_servers() -> None:
+    """The system's are told with their ports, as c-ares spells them."""
+    servers = system_servers()
+    assert servers
+    for server in servers:
+        assert re.fullmatch(r"(\[[0-9a-f:.]+\]|[0-9.]+):\d+(%\S+)?", server)
+
+
+# In which order
+
+
+class Counting:
+    """A server by hand: how often it was asked, and whether it answers."""
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+        self.behaves = "well"
+
+    def __call__(self, query: dns.message.Message) -> list[Any]:
+        """Answer a query."""
+        name = query.question[0].name.to_text()
+        self.asked[name.removesuffix(".")] += 1
+        match self.behaves:
+            case "silent":
+                return []
+            case "well":
+                return [answer(query, f"{name} 60 IN {asked_type(query)} 0 0 1 a.example.")]
+            case rcode:
+                return [answer(query, rcode=dns.rcode.from_text(rcode))]
+
+
+class Shifted:
+    """The real clock, put forward by hand."""
+
+    def __init__(self) -> None:
+        self.by = 0.0
+
+    def __call__(self) -> float:
+        """Return the seconds now."""
+        return time.monotonic() + self.by
+
+
+async def test_silent_server_is_asked_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One question finds out that it is dead; those after it go to the other at once."""
+    monkeypatch.setattr(channels, "_CHANNEL_AGE", 0.0)  # each in a channel that knows nothing
+    dead, good = Counting(), Counting()
+    dead.behaves = "silent"
+    async with (
+        handmade(dead) as first,
+        handmade(good) as second,
+        AiodnsLookup(nameservers=[first, second], timeout=1.0) as lookup,
+    ):
+        for number in range(20):
+            assert (await lookup.lookup_srv(f"{number}.example")).records
+    assert set(dead.asked) == {"0.example"}
+    assert len(good.asked) == 20
+
+
+async def test_nobody_there_is_asked_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that can't be reached is passed over at once, and asked last as well."""
+    good = Counting()
+    async with handmade(good) as server:
+        servers = Servers(["127.0.0.1:9", server], HANGS)
+        for number in range(3):
+            assert (await servers.ask(f"{number}.example", "SRV")).data
+        unreachable, reached = servers._known.values()
+        assert unreachable.last_until is not None
+        assert reached.last_until is None
+        await servers.aclose()
+
+
+@pytest.mark.parametrize("rcode", ["SERVFAIL", "REFUSED"])
+async def test_server_that_refuses_keeps_its_place(rcode: str) -> None:
+    """It costs no time: of other names it may know more."""
+    refusing, good = Counting(), Counting()
+    refusing.behaves = rcode
+    async with (
+        handmade(refusing) as first,
+        handmade(good) as second,
+        AiodnsLookup(nameservers=[first, second]) as lookup,
+    ):
+        for number in range(3):
+            assert (await lookup.lookup_srv(f"{number}.example")).records
+        assert len(refusing.asked) == len(good.asked) == 3
+        refusing.behaves = "well"
+        assert (await lookup.lookup_srv("3.example")).records
+    assert "3.example" not in good.asked
+
+
+async def test_one_question_finds_out_whether_it_is_back() -> None:
+    """After half a minute one of many tries the silent server first; when it answers, all do."""
+    dead, good, clock = Counting(), Counting(), Shifted()
+    dead.behaves = "silent"
+    async with handmade(dead) as first, handmade(good) as second:
+        servers = Servers([first, second], 1.0, clock=clock)
+        await servers.ask("before.example", "SRV")
+        clock.by += 31
+        await asyncio.gather(*(servers.ask(f"{number}.example", "SRV") for number in range(20)))
+        assert len(dead.asked) == 2
+        clock.by += 31
+        dead.behaves = "well"
+        good.asked.clear()
+        await servers.ask("back.example", "SRV")
+        await asyncio.gather(*(servers.ask(f"{number}.test", "SRV") for number in range(20)))
+        assert not good.asked
+        await servers.aclose()
+
+
+async def test_slow_name_does_not_make_a_server_dead() -> None:
+    """A server that answers other questions meanwhile keeps its place."""
+    first, second = Counting(), Counting()
+
+    def answers(query: dns.message.Message) -> list[Any]:
+        sent = first(query)
+        return [] if query.question[0].name.to_text() == "slow.example." else sent
+
+    async with handmade(answers) as one, handmade(second) as other:
+        servers = Servers([one, other], 5.0)
+        slow = asyncio.create_task(servers.ask("slow.example", "SRV"))
+        await until(lambda: first.asked["slow.example"])
+        await servers.ask("quick.example", "SRV")
+        assert (await slow).data
+        assert second.asked["slow.example"]
+        await servers.ask("next.example", "SRV")
+        assert not second.asked["next.example"]
+        await servers.aclose()
+
+
+async def test_all_are_silent() -> None:
+    """All are asked, and more than once, before it is given up; then none is thought worse."""
+    servers = [Counting(), Counting()]
+    for server in servers:
+        server.behaves = "silent"
+    async with (
+        handmade(servers[0]) as first,
+        handmade(servers[1]) as second,
+        AiodnsLookup(nameservers=[first, second], timeout=0.5) as lookup,
+    ):
+        with pytest.raises(SrvLookupError, match=r"no answer within 0\.5 s"):
+            await lookup.lookup_srv("a.example")
+        assert [server.asked["a.example"] for server in servers] == [3, 2]
+        for server in servers:
+            server.behaves = "well"
+        assert (await lookup.lookup_srv("b.example")).records
+    assert [server.asked["b.example"] for server in servers] == [1, 0]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 20])
+def test_plan(count: int) -> None:
+    """The first is asked at once and soon again, each other a step later, and all once more."""
+    servers: Sequence[Any] = range(count)
+    shares, asked = zip(*planned(servers), strict=True)
+    assert asked == (0, *servers, *servers)
+    assert shares[0] == 0
+    assert list(shares) == sorted(set(shares))
+    assert [known for _, known in planned([])] == []
+
+
+def test_known() -> None:
+    """A server that was heard since it was asked is not silent."""
+    known = Known(None)  # type: ignore[arg-type]
+    assert not known.comes_last(0)
+    known.silent(asked_at=1, now=2)
+    assert known.comes_last(31.9)
+    assert not known.comes_last(32)  # this one finds out
+    assert known.comes_last(32)
+    known.heard(33)
+    assert not known.comes_last(33)
+    known.silent(asked_at=33, now=40)
+    assert not known.comes_last(40)
+
+
+# The system's servers
+
+
+async def test_system_servers_are_followed() -> None:
+    """When the system names others, they are asked; what is known of the rest stays."""
+    dead, good, new, clock = Counting(), Counting(), Counting(), Shifted()
+    dead.behaves = "silent"
+    async with handmade(dead) as first, handmade(good) as second, handmade(new) as third:
+        named = [first, second]
+        looks = 0
+
+        def system() -> Sequence[str]:
+            nonlocal looks
+            looks += 1
+            return list(named)
+
+        servers = Servers(None, 1.0, system=system, clock=clock)
+        for number in range(3):
+            await servers.ask(f"{number}.example", "SRV")
+        assert looks <= 2  # once a second
+        named[:] = [first, third]
+        clock.by += 1
+        for number in range(3, 6):
+            await servers.ask(f"{number}.example", "SRV")
+        assert set(dead.asked) == {"0.example"}
+        assert set(good.asked) == {"0.example", "1.example", "2.example"}
+        assert set(new.asked) == {"3.example", "4.example", "5.example"}
+        assert not servers._gone
+        await servers.aclose()
+
+
+async def test_answer_of_a_server_that_is_gone() -> None:
+    """A question goes on where it was put, though the system names others now."""
+    new, clock = Counting(), Shifted()
+
+    def late(query: dns.message.Message) -> list[Any]:
+        return [answer(query, "example.org. 60 IN SRV 0 0 1 late.example.")]
+
+    async with handmade(late, late={"SRV": 0.2}) as first, handmade(new) as second:
+        named = [first]
+        servers = Servers(None, HANGS, system=lambda: list(named), clock=clock)
+        slow = asyncio.create_task(servers.ask("example.org", "SRV"))
+        await asyncio.sleep(0.05)
+        named[:] = [second]
+        clock.by += 1
+        assert (await servers.ask("a.example", "SRV")).data[0].target == "a.example"
+        assert len(servers._gone) == 1
+        assert (await slow).data[0].target == "late.example"
+        assert not servers._gone
+        await servers.aclose()
+
+
+async def test_system_servers_can_not_be_told() -> None:
+    """At first that is a failure; later those that are known are asked."""
+    good, clock = Counting(), Shifted()
+    trouble: list[Exception] = [pycares.AresError("no memory")]
+    async with handmade(good) as server:
+
+        def system() -> Sequence[str]:
+            if trouble:
+                raise trouble[0]
+            return [server]
+
+        servers = Servers(None, 1.0, system=system, clock=clock)
+        with pytest.raises(NoAnswerError, match="no memory"):
+            await servers.ask("a.example", "SRV")
+        failed = trouble.pop()
+        assert (await servers.ask("a.example", "SRV")).data
+        trouble.append(failed)
+        clock.by += 2
+        assert (await servers.ask("b.example", "SRV")).data
+        await servers.aclose()
+        with pytest.raises(NoAnswerError, match="closed"):
+            await servers.ask("c.example", "SRV")
+
+
+# Channels
+
+
+async def test_silent_names_do_not_pile_up_channels(
+    loopback_federation: LoopbackFederation, dns: AiodnsLookup
+) -> None:
+    """However many names are silent beside good ones, they share few channels."""
+    loopback_federation.add("example.org", srv=[("a.example", 1)])
+    for number in range(100):
+        loopback_federation.dns_faults[f"{number}.silent", "*"] = DnsFault.SILENT
+    silent = [asyncio.create_task(dns.lookup_srv(f"{number}.silent")) for number in range(100)]
+    for _ in range(100):
+        assert (await dns.lookup_srv("_matrix-fed._tcp.example.org")).records
+        await asyncio.sleep(0.01)
+    (known,) = dns._servers._known.values()
+    assert len(known.server._channels) <= channels._MAX_CHANNELS + 3
+    for task in silent:
+        task.cancel()
+    await asyncio.gather(*silent, return_exceptions=True)
