@@ -260,7 +260,8 @@ def test_plan(count: int) -> None:
     shares, asked = zip(*planned(servers), strict=True)
     assert asked == (0, *servers, *servers)
     assert shares[0] == 0
-    assert list(shares) == sorted(set(shares))
+    assert list(shares) == sorted(shares)
+    assert shares[-1] < 1 or count > 10
     assert [known for _, known in planned([])] == []
 
 
@@ -373,3 +374,23 @@ async def test_silent_names_do_not_pile_up_channels(
     for task in silent:
         task.cancel()
     await asyncio.gather(*silent, return_exceptions=True)
+
+
+async def test_impatient_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When no more channels can be opened, c-ares gives up early, but the question does not."""
+    monkeypatch.setattr(channels, "_MAX_CHANNELS", 0)
+    monkeypatch.setattr(channels, "_CHANNEL_AGE", HANGS)
+    server = Counting()
+
+    def lossy(query: dns.message.Message) -> list[Any]:
+        sent = server(query)
+        lost = (
+            query.question[0].name.to_text() == "lossy.example." and server.asked["lossy.example"]
+        )
+        return [] if lost and lost <= 5 else sent
+
+    async with handmade(lossy) as address, AiodnsLookup(nameservers=[address]) as lookup:
+        for number in range(5):
+            assert (await lookup.lookup_srv(f"{number}.example")).records
+        assert (await lookup.lookup_srv("lossy.example")).records
+    assert server.asked["lossy.example"] == 6

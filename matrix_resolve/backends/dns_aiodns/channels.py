@@ -25,10 +25,12 @@ from matrix_resolve.backends.dns_aiodns.answers import NoAnswerError
 _FLAGS: Final = pycares.ARES_FLAG_NOSEARCH | pycares.ARES_FLAG_NOALIASES
 # So old (seconds) a channel may be and still be asked: lifetimes are ours alone.
 _CHANNEL_AGE: Final = 1.0
-# After so many answers c-ares makes its tries shorter.
+# After so many answers c-ares makes its tries shorter: five times what answers take on average. So
+# an answer counts that took less than a fifth of a question's time.
 _PATIENT_FOR: Final = 3
-# So many channels are open at once for the sake of patience; each has a thread and descriptors.
-_MAX_CHANNELS: Final = 8
+_QUICK: Final = 0.2
+# With so many open, none is opened for the sake of patience: each has a thread and descriptors.
+_MAX_CHANNELS: Final = 12
 # So many questions are asked at once in a channel of their own.
 _MAX_ALONE: Final = 8
 
@@ -41,8 +43,9 @@ class Channel:
     def __init__(self, server: str, timeout: float) -> None:
         self._resolver = aiodns.DNSResolver([server], timeout=timeout, tries=1, flags=_FLAGS)
         self._made_at = time.monotonic()
-        self._under_way: set[Answering] = set()
-        self._over = 0
+        self._quick = timeout * _QUICK
+        self._under_way: dict[Answering, float] = {}  # when it was asked
+        self._quickly_over = 0
 
     def is_young(self) -> bool:
         """Return whether nothing that c-ares may have kept in it is too old."""
@@ -50,7 +53,7 @@ class Channel:
 
     def is_patient(self) -> bool:
         """Return whether c-ares still gives a question all its time."""
-        return self._over < _PATIENT_FOR
+        return self._quickly_over < _PATIENT_FOR
 
     def is_asking(self) -> bool:
         """Return whether an answer is waited for."""
@@ -59,7 +62,7 @@ class Channel:
     def ask(self, name: str, kind: str) -> Answering:
         """Ask for records of a type; whoever cancels what this returns waits no longer."""
         answering = self._resolver.query_dns(name, kind)
-        self._under_way.add(answering)
+        self._under_way[answering] = time.monotonic()
         answering.add_done_callback(self._note_end)
         return answering
 
@@ -68,8 +71,9 @@ class Channel:
         await self._resolver.close()
 
     def _note_end(self, answering: Answering) -> None:
-        self._under_way.discard(answering)
-        self._over += 1  # answered or not: of what nobody waits for, the answer may still come
+        # Answered or not: of what nobody waits for any more, the answer may still come.
+        if time.monotonic() - self._under_way.pop(answering) < self._quick:
+            self._quickly_over += 1
 
 
 class Server:
@@ -125,7 +129,8 @@ class Server:
         """
         self._ensure_open()
         young = [channel for channel in self._channels if channel.is_young()]
-        if patient and young and not young[-1].is_patient() and len(young) < _MAX_CHANNELS:
+        may_open = len(self._channels) < _MAX_CHANNELS
+        if patient and may_open and young and not young[-1].is_patient():
             young = []
         if not young:
             channel = Channel(self._spelling, self._timeout)

@@ -11,8 +11,8 @@ from attrs import mutable
 from matrix_resolve.backends.dns_aiodns.answers import Found, NoAnswerError, read_answer
 from matrix_resolve.backends.dns_aiodns.channels import Answering, Server
 
-# When it is tried, in shares of its time: at once at the first server; then, step by step, there
-# once more (a datagram may be lost) and at the others; and later at all of them anew.
+# When it is tried, in shares of its time: at once at the first server; then there once more (a
+# datagram may be lost) and, step by step, at the others; and later at all of them anew.
 _STEP: Final = 0.04
 _AGAIN: Final = 0.3
 # So many seconds a server that was silent is asked last.
@@ -143,7 +143,9 @@ class Tries:
             self._asked_alone.add(known)
             alone = asyncio.ensure_future(known.server.ask_alone(self._name, self._kind))
             self._under_way[alone] = known
-        elif code != _TIMED_OUT:  # that c-ares has given up need not mean that we do
+        elif code == _TIMED_OUT:  # that c-ares has given up need not mean that we do
+            self._plan.append((1.0, known))
+        else:
             if code != _UNREACHABLE:
                 known.heard(self._clock())
             self._fail(known, told)
@@ -163,9 +165,11 @@ class Tries:
 
 def planned(servers: Sequence[Known]) -> list[tuple[float, Known]]:
     """Return when which server is asked, in shares of a question's time."""
-    first = [*servers[:1], *servers]
-    again = max(_AGAIN, _STEP * len(first))
+    first = [(_STEP * place, known) for place, known in enumerate(servers)]
+    again = max(_AGAIN, _STEP * len(servers))
     return [
-        *((_STEP * place, known) for place, known in enumerate(first)),
-        *((again + _STEP * place, known) for place, known in enumerate(servers)),
+        *first[:1],
+        *((_STEP, known) for known in servers[:1]),
+        *first[1:],
+        *((again + share, known) for share, known in first),
     ]
