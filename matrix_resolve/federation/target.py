@@ -12,6 +12,7 @@ from matrix_resolve.errors import AddressLookupError, AddressNotAllowedError
 from matrix_resolve.federation.outgoing import Outgoing
 from matrix_resolve.federation.response import FederationResponse
 from matrix_resolve.resolver import Resolver
+from matrix_resolve.timeouts import within
 from matrix_resolve.transport.attempts import Budget, SocketAddress
 from matrix_resolve.transport.dialling import Dialling
 from matrix_resolve.transport.exchange import MAX_HEADERS
@@ -61,12 +62,13 @@ class TargetRequest:
         self._to_one = evolve(resolution, targets=(target,))
         self._tried = tried
         self._proxy = proxy
+        self._connect_timeout = min(connect_timeout, outgoing.connect_timeout or connect_timeout)
         self._dialling = Dialling(
             dialler,
             target.host,
             target.port,
             self._addresses,
-            connect_timeout=min(connect_timeout, outgoing.connect_timeout or connect_timeout),
+            connect_timeout=self._connect_timeout,
             budget=Budget(_BEFORE_BODY),
             proxy=proxy,
         )
@@ -121,7 +123,8 @@ class TargetRequest:
 
     async def _addresses(self) -> Sequence[SocketAddress]:
         """Return the addresses to dial: looked up, allowed, in order."""
-        endpoints = await self._resolver.endpoints(self._to_one)
+        lookup = self._resolver.endpoints(self._to_one)
+        endpoints = await within(self._connect_timeout, lookup, AddressLookupError)
         found = [(str(endpoint.address), endpoint.port) for endpoint in endpoints]
         return [address for address in found if self._is_new(address)]
 
