@@ -70,7 +70,7 @@ async def got(client: FederationClient, name: str = AT, **settings: Any) -> byte
     [
         Endless(b'"' + b" " * 9999),
         Reply(body=b"x" * 5_000_000),
-        Flood(b"HTTP/1.1 200 OK\r\n\r\n", b"x"),
+        Flood(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 4096),
     ],
     ids=["chunks", "Content-Length", "until it closes"],
 )
