@@ -11,7 +11,7 @@ and reaches the callers who wait. Methods may be cancelled at any `await`.
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from attrs import frozen
 
@@ -172,6 +172,23 @@ class LeasingCache(Protocol):
     async def release(self, question: Question, /) -> None:
         """Let another one ask; without effect if the lease is not held here any more."""
         ...
+
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def prompt(method: _Method) -> _Method:
+    """Mark `get` or `put` of a cache as one that never waits, so it needs no time limit.
+
+    For caches in this process's memory. One that overrides it is not marked.
+    """
+    method.__dict__["_is_prompt"] = True
+    return method
+
+
+def is_prompt(method: Callable[..., Any]) -> bool:
+    """Return whether a method is marked by `prompt`."""
+    return getattr(method, "_is_prompt", False) is True
 
 
 class Clock(Protocol):

@@ -90,6 +90,12 @@ class TickingClock(FakeClock):
         return super().monotonic() + asyncio.get_running_loop().time()
 
 
+def _later(function: Callable[[], None], steps: int = 6) -> None:
+    """Call a function when what has just ended has been noticed by those who wait for it."""
+    loop = asyncio.get_running_loop()
+    loop.call_soon(*((_later, function, steps - 1) if steps else (function,)))
+
+
 class Bug(Exception):
     """What no plug-in may raise."""
 
@@ -124,6 +130,7 @@ class Elsewhere:
         self.bugs: set[Bug] = set()
         self.stubborn = 0  # so many are going on though they were cancelled
         self.cancelled_themselves = 0
+        self.unread = 0  # so many replies are there, but have not been read
 
     def change(self) -> None:
         """Answer some questions in another way from now on."""
@@ -157,6 +164,8 @@ class Elsewhere:
                 temper, says={"answers": "good", "fails": "down"}.get(temper.cancelled, "bug")
             )
         lifetime = self._rng.choice([10 * MINUTE, HOUR, DAY])
+        self.unread += 1
+        _later(self._has_been_read)
         self.ends[serial] = self._clock.time() + lifetime
         match temper.says:
             case "down":
@@ -173,6 +182,9 @@ class Elsewhere:
                 self.cancelled_themselves += 1
                 raise asyncio.CancelledError
         return serial, lifetime, temper.says == "good"
+
+    def _has_been_read(self) -> None:
+        self.unread -= 1
 
     async def fetch(self, hostname: str, /) -> HttpResponse:
         """Fetch a document."""
@@ -258,7 +270,10 @@ class Erring:
         try:
             yield
         finally:
-            self.busy -= 1
+            _later(self._is_done)
+
+    def _is_done(self) -> None:
+        self.busy -= 1
 
     @contextmanager
     def deleting(self, question: Question) -> Iterator[None]:

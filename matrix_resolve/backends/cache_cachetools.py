@@ -4,7 +4,7 @@ import time
 
 from cachetools import LRUCache
 
-from matrix_resolve.interfaces import CacheEntry, Clock, Question
+from matrix_resolve.interfaces import CacheEntry, Clock, Question, prompt
 from matrix_resolve.policy import check_count
 
 
@@ -28,6 +28,7 @@ class MemoryCache:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @prompt
     async def get(self, question: Question, /) -> CacheEntry | None:
         """Return what is kept about `question`, None if nothing is."""
         return self.peek(question)
@@ -40,6 +41,7 @@ class MemoryCache:
             return None
         return entry
 
+    @prompt
     async def put(self, question: Question, entry: CacheEntry, /) -> None:
         """Keep `entry`; when the cache is full, the one used least lately goes."""
         self._entries[question.key] = entry

@@ -53,14 +53,28 @@ class Feed:
                 await self._hear()
             except CacheError as error:
                 self._hooks.tell(CacheFailed(question=None, error=error))
+            except asyncio.CancelledError as error:
+                if _is_cancelled():
+                    raise
+                self._hooks.tell_bug(None, error, "the feed of invalidations cancelled itself")
             except Exception as error:
                 self._hooks.tell_bug(None, error, "the feed of invalidations failed")
+            if _is_cancelled():  # and the feed was deaf to that
+                return
             await asyncio.sleep(_AGAIN_AFTER)
 
     async def _hear(self) -> None:
         async with aclosing(self._feed.invalidations()) as keys:
             async for key in keys:
+                if _is_cancelled():
+                    return
                 if key is None:
                     self._outdated.note(None)
                 elif (question := question_of(key)) is not None:
                     self._invalidations.note([question])
+
+
+def _is_cancelled() -> bool:
+    """Return whether the running task was told to end, by whomever."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

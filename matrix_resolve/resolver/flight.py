@@ -11,13 +11,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from matrix_resolve.core.entries import CacheEntry
+from matrix_resolve.core.entries import CacheEntry, Given
 from matrix_resolve.core.lifetimes import Learned
 from matrix_resolve.core.questions import AskWellKnown, NotDelegated, Question
 from matrix_resolve.hooks.events import QuestionAborted, QuestionAnswered, QuestionAsked, Refreshed
 from matrix_resolve.resolver.found import Found
 from matrix_resolve.resolver.services import Services
-from matrix_resolve.resolver.tasks import LINGER, Event
+from matrix_resolve.resolver.tasks import Event
+from matrix_resolve.timeouts import LINGER
 
 CLOSED: Final = "the resolver was closed"
 _CANCELLED_ITSELF: Final = "a plug-in cancelled itself"
@@ -64,6 +65,7 @@ class Flight:
         self._is_heard = False  # has anyone been told how it ended?
         self._needed = Event()
         self._looked_up = Event()  # from then on `_must_ask` is right
+        self._has_turn = Event()
         self._landed = Event()
         # Not by create_task(), which an eager task factory has begin before it is wanted.
         loop, name = asyncio.get_running_loop(), f"matrix_resolve {question.key}"
@@ -107,8 +109,10 @@ class Flight:
         started = clock.monotonic()
         self.need()
         await self._looked_up.wait()
-        previous, now = self._not_outdated(self._previous), clock.time()
-        given = None if previous is None else previous.meanwhile(now)
+        given = self._meanwhile()
+        if given is None:
+            await self._has_turn.wait()  # which may bring one
+            given = self._meanwhile()
         if given is None:
             await self._landed.wait()
             return self._outcome()
@@ -116,7 +120,7 @@ class Flight:
             return self._outcome()
         self._in_background = True
         waited = clock.monotonic() - started
-        return Found(given, settled_until=now, from_cache=True, duration=waited)
+        return Found(given, settled_until=clock.time(), from_cache=True, duration=waited)
 
     # Those who keep it
 
@@ -143,6 +147,7 @@ class Flight:
         """Let all who wait have `RuntimeError`; return the task, which is to be ended."""
         self._closed = True
         self._looked_up.set()
+        self._has_turn.set()
         self._landed.set()
         return self._task
 
@@ -157,20 +162,21 @@ class Flight:
         entry = self._not_outdated(await store.get(self.question))
         if entry is not None:
             if store.is_settled(entry):
-                return self._found(entry)
+                return self._services.found(entry)
             self._previous = entry
             # Held.
             await self._needed.wait()
         # Queued.
-        given = None if entry is None else entry.meanwhile(self._services.clock.time())
+        given = self._meanwhile()
         self._in_background = given is not None and not given.stale  # ahead of need
         self._must_ask = not self._in_background
         self._looked_up.set()
         queued_at = self._services.clock.monotonic()
         async with store.turn(self.question, entry) as entry:
             if entry is not None and store.is_settled(entry):
-                return self._found(entry)
+                return self._services.found(entry)
             self._previous = entry
+            self._has_turn.set()
             # Asking.
             try:
                 learned = await self._ask()
@@ -183,7 +189,7 @@ class Flight:
             entry = await self._learn(learned)
         if self._in_background and self._services.hooks:
             self._services.hooks.tell(Refreshed(question=self.question, answer=learned.answer))
-        return self._found(entry, asked_since=queued_at)
+        return self._services.found(entry, asked_since=queued_at)
 
     async def _predecessor_ended(self) -> None:
         """Wait until what the predecessor has to tell is remembered, or it is too late for that."""
@@ -202,6 +208,11 @@ class Flight:
         if entry is None or not self._services.outdated.since(self._read_in, self.question):
             return entry
         return entry.expired(self._services.clock.time())
+
+    def _meanwhile(self) -> Given | None:
+        """Return the good answer to give while it is asked again, None without one."""
+        previous = self._not_outdated(self._previous)
+        return None if previous is None else previous.meanwhile(self._services.clock.time())
 
     async def _ask(self) -> Learned:
         """Ask a plug-in once there is a slot."""
@@ -222,11 +233,8 @@ class Flight:
                 hooks.tell(QuestionAborted(question=self.question, duration=self._duration()))
             raise
         if hooks:
-            hooks.tell(
-                QuestionAnswered(
-                    question=self.question, answer=learned.answer, duration=self._duration()
-                )
-            )
+            said, took = learned.answer, self._duration()
+            hooks.tell(QuestionAnswered(question=self.question, answer=said, duration=took))
         return learned
 
     def _end_if_given_up(self) -> None:
@@ -238,16 +246,6 @@ class Flight:
         previous = self._not_outdated(self._previous)
         return await self._services.store.learn(
             self.question, previous, learned, asked_at=self._asked_at, since=self._since
-        )
-
-    def _found(self, entry: CacheEntry, *, asked_since: float | None = None) -> Found:
-        """Return what an entry gives that was remembered, or that was asked since a moment."""
-        clock, just_asked = self._services.clock, asked_since is not None
-        return Found(
-            given=entry.given(clock.time(), just_asked=just_asked),
-            settled_until=self._services.store.settled_until(entry),
-            from_cache=not just_asked,
-            duration=0.0 if asked_since is None else clock.monotonic() - asked_since,
         )
 
     def _duration(self) -> float:
@@ -268,6 +266,7 @@ class Flight:
 
     def _land(self, _: "asyncio.Task[Found]") -> None:
         self._looked_up.set()
+        self._has_turn.set()
         self._landed.set()
         if not self._wanted_by:
             self._report_unheard()

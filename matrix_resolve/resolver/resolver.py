@@ -37,6 +37,7 @@ from matrix_resolve.resolver.endpoints import find_endpoints
 from matrix_resolve.resolver.resolved import Resolved, ResolvedNames
 from matrix_resolve.resolver.source import AnswerSource
 from matrix_resolve.resolver.upstream import Upstream
+from matrix_resolve.timeouts import LeftBehind
 
 
 class Resolver(Closeable):
@@ -69,12 +70,18 @@ class Resolver(Closeable):
         self._monotonic = clock.monotonic
         rng = random.Random() if rng is None else rng
         self._outdated = Invalidations()
+        left = LeftBehind()
         self._names = ResolvedNames(
             self._outdated, policy=policy, clock=clock, rng=rng, is_told=bool(self._hooks)
         )
         self._source = AnswerSource(
             upstream=Upstream(
-                well_known=well_known, srv=srv, addresses=addresses, policy=policy, clock=clock
+                well_known=well_known,
+                srv=srv,
+                addresses=addresses,
+                policy=policy,
+                clock=clock,
+                left=left,
             ),
             cache=cache,
             outdated=self._outdated,
@@ -82,6 +89,7 @@ class Resolver(Closeable):
             hooks=self._hooks,
             clock=clock,
             rng=rng,
+            left=left,
         )
         self._reported = Generations[str, float](policy.max_resolved)
         self._own = threading.local()

@@ -2,9 +2,11 @@
 
 from attrs import frozen
 
+from matrix_resolve.core.entries import CacheEntry
 from matrix_resolve.core.invalidations import Invalidations
 from matrix_resolve.hooks.events import Hooks
 from matrix_resolve.interfaces import Clock
+from matrix_resolve.resolver.found import Found
 from matrix_resolve.resolver.store import Store
 from matrix_resolve.resolver.upstream import Upstream
 
@@ -19,3 +21,16 @@ class Services:
     outdated: Invalidations
     hooks: Hooks
     clock: Clock
+
+    def found(self, entry: CacheEntry, *, asked_since: float | None = None) -> Found:
+        """Return what an entry gives that was remembered, or that was asked since a moment.
+
+        The moment is of the monotonic clock, in seconds.
+        """
+        just_asked = asked_since is not None
+        return Found(
+            given=entry.given(self.clock.time(), just_asked=just_asked),
+            settled_until=self.store.settled_until(entry),
+            from_cache=not just_asked,
+            duration=0.0 if asked_since is None else self.clock.monotonic() - asked_since,
+        )

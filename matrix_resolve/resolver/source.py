@@ -18,6 +18,7 @@ from matrix_resolve.resolver.found import Found
 from matrix_resolve.resolver.services import Services
 from matrix_resolve.resolver.store import Store
 from matrix_resolve.resolver.upstream import Upstream
+from matrix_resolve.timeouts import LeftBehind
 
 
 class AnswerSource:
@@ -37,10 +38,12 @@ class AnswerSource:
         hooks: Hooks,
         clock: Clock,
         rng: random.Random,
+        left: LeftBehind,
     ) -> None:
         self._policy = policy
         self._clock = clock
         self._outdated = outdated
+        self._left = left
         self._invalidations = invalidations = Invalidations()
         invalidations.subscribe(outdated.note)
         self._store = Store(
@@ -50,6 +53,7 @@ class AnswerSource:
             hooks=hooks,
             clock=clock,
             rng=rng,
+            left=left,
         )
         services = Services(
             store=self._store,
@@ -72,6 +76,7 @@ class AnswerSource:
     async def aclose(self) -> None:
         """End all flights, let no other begin, and wait until they have ended."""
         await self._flights.aclose()
+        await self._left.aclose()
         if self._feed is not None:
             await self._feed.aclose()
 

@@ -15,9 +15,9 @@ from matrix_resolve.core.moments import Timescale
 from matrix_resolve.core.questions import AskAddresses, AskWellKnown, Question
 from matrix_resolve.errors import CacheError
 from matrix_resolve.hooks.events import CacheFailed, Hooks
-from matrix_resolve.interfaces import AnswerCache, Clock, LeasingCache, PeekableCache
+from matrix_resolve.interfaces import AnswerCache, Clock, LeasingCache, PeekableCache, is_prompt
 from matrix_resolve.policy import Policy
-from matrix_resolve.timeouts import within
+from matrix_resolve.timeouts import LeftBehind, within
 
 # A cache that takes longer (seconds) costs more than it saves; no answer waits longer for it.
 _CACHE_TIMEOUT = 1.0
@@ -47,6 +47,7 @@ class Store:
         hooks: Hooks,
         clock: Clock,
         rng: random.Random,
+        left: LeftBehind,
     ) -> None:
         self._cache = cache
         self._peekable = cache if isinstance(cache, PeekableCache) else None
@@ -56,6 +57,8 @@ class Store:
         self._hooks = hooks
         self._clock = clock
         self._rng = rng
+        self._left = left
+        self._get_is_prompt, self._put_is_prompt = is_prompt(cache.get), is_prompt(cache.put)
         self._scale = Timescale(clock, 0.0)
         # Addresses never go into `cache`, which other processes may share.
         self._addresses = Generations[AskAddresses, CacheEntry](policy.max_resolved, _weight)
@@ -65,7 +68,9 @@ class Store:
         if isinstance(question, AskAddresses):
             entry = self._addresses.get(question)
         else:
-            entry = await self._tried(question, self._cache.get(question))
+            entry = await self._tried(
+                question, self._cache.get(question), is_prompt=self._get_is_prompt
+            )
         return self._believed(question, entry)
 
     def peek(self, question: Question) -> CacheEntry | None:
@@ -108,7 +113,9 @@ class Store:
             self._addresses.put(question, entry)
             return
         try:
-            await self._tried(question, self._cache.put(question, entry))
+            await self._tried(
+                question, self._cache.put(question, entry), is_prompt=self._put_is_prompt
+            )
         finally:  # be it cancelled: it may be there all the same
             if self._invalidations.forbids(since, question):  # while it was on its way there
                 await self.delete([question])
@@ -155,7 +162,11 @@ class Store:
         until = time() + longest
         pause = _FIRST_LOOK
         while True:
-            lease = await self._tried(question, leasing.lease(question, longest))
+            try:
+                lease = await self._tried(question, leasing.lease(question, longest))
+            except asyncio.CancelledError:  # it may have been granted
+                await self._tried(question, leasing.release(question))
+                raise
             if lease is None:
                 break
             entry = self._believed(question, lease.entry)
@@ -179,9 +190,13 @@ class Store:
         else:
             await self._tried(question, self._cache.delete(question))
 
-    async def _tried(self, question: Question, asked: Awaitable[_T]) -> _T | None:
+    async def _tried(
+        self, question: Question, asked: Awaitable[_T], *, is_prompt: bool = False
+    ) -> _T | None:
         try:
-            return await within(_CACHE_TIMEOUT, asked, CacheError)
+            if is_prompt:
+                return await asked
+            return await within(_CACHE_TIMEOUT, asked, CacheError, self._left)
         except CacheError as error:
             self._hooks.tell(CacheFailed(question=question, error=error))
             return None

@@ -2,10 +2,9 @@
 
 import asyncio
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Any
 
-LINGER: Final = 2.0
-"""How long (seconds) is waited for a plug-in that does not end when it is cancelled."""
+from matrix_resolve.timeouts import LINGER, tell_of_stubborn
 
 
 class Event:
@@ -51,7 +50,4 @@ async def end_tasks(tasks: Collection["asyncio.Task[Any]"]) -> None:
         return
     _, left = await asyncio.wait(tasks, timeout=LINGER)
     for task in left:
-        error = RuntimeError(f"{task.get_name()} did not end when it was cancelled")
-        asyncio.get_running_loop().call_exception_handler(
-            {"message": str(error), "exception": error, "task": task}
-        )
+        tell_of_stubborn(task, task.get_name())

@@ -34,7 +34,7 @@ from matrix_resolve.interfaces import (
 )
 from matrix_resolve.policy import Policy
 from matrix_resolve.resolver.slots import FetchSlots
-from matrix_resolve.timeouts import within
+from matrix_resolve.timeouts import LeftBehind, within
 
 
 class Upstream:
@@ -48,12 +48,14 @@ class Upstream:
         addresses: AddressLookup,
         policy: Policy,
         clock: Clock,
+        left: LeftBehind,
     ) -> None:
         self._well_known = well_known
         self._srv = srv
         self._addresses = addresses
         self._policy = policy
         self._clock = clock
+        self._left = left
         self._fetch_slots = FetchSlots(policy.max_well_known_fetches)
         self._dns_slots = asyncio.Semaphore(policy.max_dns_lookups)
 
@@ -76,6 +78,7 @@ class Upstream:
                 policy.well_known_timeout,
                 self._well_known.fetch(question.hostname),
                 WellKnownFetchError,
+                self._left,
             )
         except WellKnownFetchError as error:
             own_trouble = is_own_trouble(error)
@@ -96,7 +99,10 @@ class Upstream:
             return Learned(NoSrvRecords("no records: the name is too long for DNS"))
         try:
             reply = await within(
-                self._policy.dns_timeout, self._srv.lookup_srv(question.name), SrvLookupError
+                self._policy.dns_timeout,
+                self._srv.lookup_srv(question.name),
+                SrvLookupError,
+                self._left,
             )
         except SrvLookupError as error:
             return Learned(SrvFailed(error.reason))
@@ -108,6 +114,7 @@ class Upstream:
                 self._policy.dns_timeout,
                 self._addresses.lookup_addresses(question.hostname),
                 AddressLookupError,
+                self._left,
             )
         except AddressLookupError as error:
             return Learned(AddressesFailed(error.reason))

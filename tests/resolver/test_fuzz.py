@@ -283,7 +283,7 @@ class Walk:
         """Put the clock forward; not by much while an answer is on its way from asker to cache."""
         while seconds > SLACK:
             await asyncio.sleep(0.01)
-            if not any(subject.is_busy() for subject in self.subjects):
+            if not (self.elsewhere.unread or any(s.is_busy() for s in self.subjects)):
                 break
         self.clock.advance(seconds)
 

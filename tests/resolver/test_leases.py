@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from worlds import DAY, HANGS, HOUR, MINUTE, World, settled
+from worlds import DAY, HANGS, HOUR, MINUTE, Gate, World, settled
 
 from matrix_resolve import (
     AskSrv,
@@ -118,8 +118,10 @@ async def test_an_older_answer_with_the_lease(world: World) -> None:
 async def test_an_answer_near_its_end_with_the_lease(world: World) -> None:
     """One that is due for a refresh is given at once, and refreshed behind it."""
     world.cache.entry = learned(world, "other.example", ago=0.9 * DAY)
-    async with world.resolver() as resolver:
+    gate = world.well_known.answers[NAME] = Gate({"m.server": "asked.example:1"})
+    async with world.resolver() as resolver, asyncio.timeout(HANGS):
         assert await resolved(resolver) == "other.example"
+        gate.opened.set()
         await settled()
         world.cache.entry = None
         assert await resolved(resolver) == "asked.example"

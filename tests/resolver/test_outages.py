@@ -277,6 +277,7 @@ async def test_closing_ends_refreshes(world: World) -> None:
     gate = world.well_known.answers[NAME] = Gate()
     world.clock.advance(0.9 * DAY)
     await resolver.resolve(NAME)
+    await settled()
     assert gate.waiting == 1
     await resolver.aclose()
     assert gate.waiting == 0
