@@ -43,8 +43,8 @@ def open_federation_client(
 
     `ssl_context` None means the system's trust store. `timeout` in seconds is for a whole request,
     from waiting for its turn to the end of the body; `connect_timeout` for each target: for looking
-    up its addresses, and again for TCP and TLS. A body of which `read()`, `text()` or `json()` would
-    take more than `max_body` bytes is a `ResponseTooLargeError`.
+    up its addresses, and again for TCP and TLS. A body of which `read()`, `text()` or `json()`
+    would take more than `max_body` bytes is a `ResponseTooLargeError`.
 
     At most `max_connections` are open at once, idle and closing ones included (None: 1000, or half
     of the files that this process may open if that is less), and at most

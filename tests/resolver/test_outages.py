@@ -361,7 +361,8 @@ async def test_an_hour_without_the_web_server(
         await settled()
     assert given == ["old"] * 60 + ["old stale"] * 300
     # With our own DNS in trouble about once a minute, else less and less often.
-    assert len(world.well_known.asked) == (63 if isinstance(trouble, AddressLookupError) else 6)
+    times = len(world.well_known.asked)
+    assert times in ((61, 62, 63) if isinstance(trouble, AddressLookupError) else (6,))
 
 
 async def test_srv_failure_after_a_good_answer(world: World, resolver: Resolver) -> None:
