@@ -30,6 +30,7 @@ from dns_lookups import (
 )
 
 from matrix_resolve.backends.dns_aiodns import AiodnsLookup, channels
+from matrix_resolve.backends.dns_aiodns import lookup as lookup_module
 from matrix_resolve.errors import BackendError, SrvLookupError
 from matrix_resolve.interfaces import AddressReply, SrvRecord, SrvReply
 from matrix_resolve.testing import DnsFault, LoopbackFederation
@@ -250,24 +251,22 @@ async def test_slow_answer_after_quick_ones(
 
     def answers(query: dns.message.Message) -> list[Any]:
         own = {"SRV": "SRV 0 0 1 a.example.", "A": "A 192.0.2.1", "AAAA": "AAAA 2001:db8::1"}
-        return [answer(query, f"example.org. 60 IN {own[asked_type(query)]}")]
+        return [answer(query, f"{query.question[0].name} 60 IN {own[asked_type(query)]}")]
 
     async with (
         handmade(answers, late=dict.fromkeys(slow, 1.8)) as server,
         AiodnsLookup(nameservers=[server], timeout=2.0) as lookup,
     ):
-        for _ in range(quick):
-            if kind == "SRV":
-                await lookup._servers.ask("example.org", "A")
-            else:
-                assert (await lookup.lookup_srv("example.org")).records
+        for number in range(quick):  # other names: c-ares would know an answer again
+            await lookup._servers.ask(f"{number}.example", "A" if kind == "SRV" else "SRV")
         reply = await either(lookup, kind)("example.org")
     assert reply.records if kind == "SRV" else len(reply.addresses) == 2
 
 
 @pytest.mark.parametrize("lost", ["A", "AAAA"])
-async def test_one_family_is_lost(lost: str) -> None:
-    """What the other family has is given before all the time of the question is over."""
+async def test_one_family_is_lost(lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the other family has is given long before all the time of the question is over."""
+    monkeypatch.setattr(lookup_module, "_OTHER_FAMILY", 0.01)
 
     def answers(query: dns.message.Message) -> list[Any]:
         if asked_type(query) == lost:
@@ -275,9 +274,68 @@ async def test_one_family_is_lost(lost: str) -> None:
         ip = "192.0.2.1" if asked_type(query) == "A" else "2001:db8::1"
         return [answer(query, f"example.org. 60 IN {asked_type(query)} {ip}")]
 
-    async with handmade(answers) as server, AiodnsLookup(nameservers=[server], timeout=1) as lookup:
+    async with (
+        handmade(answers) as server,
+        AiodnsLookup(nameservers=[server], timeout=2 * HANGS) as lookup,
+        asyncio.timeout(HANGS),
+    ):
         reply = await lookup.lookup_addresses("example.org")
     assert reply == addresses("2001:db8::1" if lost == "A" else "192.0.2.1", ttl=60)
+
+
+@pytest.mark.parametrize("other", ["there are none", "a failure"])
+@pytest.mark.parametrize("late", ["A", "AAAA"])
+async def test_one_family_is_slow(late: str, other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A family that has no addresses to give waits for the other."""
+    monkeypatch.setattr(lookup_module, "_OTHER_FAMILY", 0.001)
+    ip = "192.0.2.1" if late == "A" else "2001:db8::1"
+
+    def answers(query: dns.message.Message) -> list[Any]:
+        if asked_type(query) == late:
+            return [answer(query, f"example.org. 60 IN {late} {ip}")]
+        return [answer(query, rcode=dns.rcode.from_text("SERVFAIL" if "fail" in other else "0"))]
+
+    async with (
+        handmade(answers, late={late: 0.2}) as server,
+        AiodnsLookup(nameservers=[server]) as lookup,
+    ):
+        assert await lookup.lookup_addresses("example.org") == addresses(ip, ttl=60)
+
+
+@pytest.mark.parametrize("family", ["A", "AAAA"])
+async def test_bug_is_told_though_one_family_will_do(
+    loopback_federation: LoopbackFederation,
+    dns: AiodnsLookup,
+    monkeypatch: pytest.MonkeyPatch,
+    family: str,
+) -> None:
+    """Only a failed lookup is made good by the other family."""
+    ask = dns._servers.ask
+
+    async def broken(name: str, kind: str) -> Any:
+        if kind == family:
+            raise ZeroDivisionError
+        return await ask(name, kind)
+
+    monkeypatch.setattr(dns._servers, "ask", broken)
+    loopback_federation.add("example.org", addresses=["192.0.2.1", "2001:db8::1"])
+    with pytest.raises(ZeroDivisionError):
+        await dns.lookup_addresses("example.org")
+
+
+@BOTH
+async def test_cancelled_at_once(
+    loopback_federation: LoopbackFederation, kind: str, failure: type[BackendError]
+) -> None:
+    """A lookup that is cancelled does not wait for its tries to end."""
+    loopback_federation.dns_down = True
+    async with loopback_federation.dns_lookup(timeout=3 * HANGS) as lookup:
+        task = asyncio.create_task(either(lookup, kind)("example.org"))
+        await until(lambda: loopback_federation.dns_questions)
+        task.cancel()
+        async with asyncio.timeout(HANGS):
+            with pytest.raises(asyncio.CancelledError):
+                await task
 
 
 MALFORMED = [

@@ -112,6 +112,10 @@ async def test_looked_at_once_a_second(watched: Watched, monkeypatch: pytest.Mon
         watched.now = moment
         assert await watched.file.find("a.example")
     assert looks == 3
+    watched.write("192.0.2.2 a.example\n")
+    watched.now = 3.0
+    await asyncio.gather(*(watched.file.find("a.example") for _ in range(20)))
+    assert looks == 4
 
 
 async def test_read_once_for_all(watched: Watched) -> None:

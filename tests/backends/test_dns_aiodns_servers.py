@@ -1,11 +1,12 @@
 """Which name servers there are, how they are spelled, and in which order they are asked."""
 
 import asyncio
+import gc
 import re
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import dns.message
 import dns.rcode
@@ -17,7 +18,7 @@ from matrix_resolve.backends.dns_aiodns import AiodnsLookup, channels
 from matrix_resolve.backends.dns_aiodns.answers import NoAnswerError
 from matrix_resolve.backends.dns_aiodns.channels import system_servers
 from matrix_resolve.backends.dns_aiodns.servers import Servers, read_nameserver
-from matrix_resolve.backends.dns_aiodns.tries import Known, planned
+from matrix_resolve.backends.dns_aiodns.tries import Known, Tries, planned
 from matrix_resolve.errors import SrvLookupError
 from matrix_resolve.testing import DnsFault, LoopbackFederation
 
@@ -394,3 +395,114 @@ async def test_impatient_channels(monkeypatch: pytest.MonkeyPatch) -> None:
             assert (await lookup.lookup_srv(f"{number}.example")).records
         assert (await lookup.lookup_srv("lossy.example")).records
     assert server.asked["lossy.example"] == 6
+
+
+class FakeChannel:
+    """A channel that is as young and patient as it is told."""
+
+    made: ClassVar[list["FakeChannel"]] = []
+    answer: ClassVar[asyncio.Event]
+
+    def __init__(self, server: str, timeout: float) -> None:
+        self.young = self.patient = True
+        self.asking = self.closed = False
+        self.made.append(self)
+
+    def is_young(self) -> bool:
+        """Return what was told."""
+        return self.young
+
+    def is_patient(self) -> bool:
+        """Return what was told."""
+        return self.patient
+
+    def is_asking(self) -> bool:
+        """Return what was told."""
+        return self.asking
+
+    def ask(self, name: str, kind: str) -> Any:
+        """Return the channel itself, or when awaited, an answer."""
+        return _Waiting(self)
+
+    async def close(self) -> None:
+        """Note that it was closed."""
+        self.closed = True
+
+
+class _Waiting:
+    def __init__(self, channel: FakeChannel) -> None:
+        self.channel = channel
+
+    def __await__(self) -> Any:
+        return self.channel.answer.wait().__await__()
+
+
+@pytest.fixture(name="made")
+def fixture_made(monkeypatch: pytest.MonkeyPatch) -> list[FakeChannel]:
+    """The channels that are opened."""
+    monkeypatch.setattr(channels, "Channel", FakeChannel)
+    monkeypatch.setattr(FakeChannel, "made", [])
+    monkeypatch.setattr(FakeChannel, "answer", asyncio.Event(), raising=False)
+    return FakeChannel.made
+
+
+async def test_which_channel_is_asked(made: list[FakeChannel]) -> None:
+    """Most take the oldest, and leave the patient one to those that need it."""
+    server = channels.Server("192.0.2.1:53", 1.0)
+
+    def asked(*, patient: bool) -> int:
+        waiting: Any = server.ask("a.example", "SRV", patient=patient)
+        return made.index(waiting.channel)
+
+    assert [asked(patient=False), asked(patient=True)] == [0, 0]
+    made[0].patient = False
+    assert [asked(patient=False), asked(patient=True)] == [0, 1]
+    assert [asked(patient=False), asked(patient=True)] == [0, 1]
+    made[1].patient = False
+    assert [asked(patient=True), asked(patient=False)] == [2, 0]
+    made[0].young = False
+    assert [asked(patient=False), asked(patient=True)] == [1, 2]
+    made[0].asking = True
+    await server.tidy()
+    assert [channel.closed for channel in made] == [False, False, True]
+    made[0].asking = False
+    await server.tidy()
+    assert [channel.closed for channel in made] == [True, False, True]
+    made[1].young = False
+    assert asked(patient=False) == 3
+    await server.aclose()
+    assert all(channel.closed for channel in made)
+    with pytest.raises(NoAnswerError, match="closed"):
+        asked(patient=False)
+
+
+async def test_asked_alone(made: list[FakeChannel]) -> None:
+    """Few at a time, each in a channel of its own, which is closed; none after the end."""
+    server = channels.Server("192.0.2.1:53", 1.0)
+    asking = [asyncio.create_task(server.ask_alone("a.example", "A")) for _ in range(20)]
+    await until(lambda: made)
+    assert len(made) == channels._MAX_ALONE
+    asking[0].cancel()
+    await until(lambda: len(made) == channels._MAX_ALONE + 1)
+    assert made[0].closed
+    await server.aclose()
+    FakeChannel.answer.set()
+    ended = await asyncio.gather(*asking, return_exceptions=True)
+    assert len(made) == channels._MAX_ALONE + 1
+    assert all(channel.closed for channel in made)
+    assert sum(isinstance(end, NoAnswerError) for end in ended) == 20 - len(made)
+
+
+async def test_failures_that_nobody_waits_for() -> None:
+    """They are looked at, or asyncio would tell of them."""
+    told: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    tries = Tries("a.example", "A", [], 1.0, time.monotonic)
+    failed: Any = asyncio.get_running_loop().create_future()
+    failed.set_exception(pycares.AresError(12))
+    tries._under_way[failed] = Known(None)  # type: ignore[arg-type]
+    await tries.give_up()
+    tries._under_way.clear()
+    del failed
+    gc.collect()
+    assert not told

@@ -43,7 +43,7 @@ class HostsFile:
     async def find(self, hostname: str) -> tuple[IPAddress, ...]:
         """Return the addresses of `hostname`, none if the file does not name it."""
         # While it is read, all wait: what it said before may be wrong now.
-        if self._reading.locked() or self._look_at is None or self._clock() >= self._look_at:
+        if self._look_at is None or self._clock() >= self._look_at:
             async with self._reading:
                 await self._look()
         return self._hosts.get(plain(hostname), ())
