@@ -494,7 +494,7 @@ async def test_asked_alone(made: list[FakeChannel]) -> None:
 
 
 async def test_failures_that_nobody_waits_for() -> None:
-    """They are looked at, or asyncio would tell of them."""
+    """Asyncio does not complain that nobody looked at them."""
     told: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
     tries = Tries("a.example", "A", [], 1.0, time.monotonic)

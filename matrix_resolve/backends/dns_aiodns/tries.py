@@ -102,8 +102,7 @@ class Tries:
     async def give_up(self) -> None:
         """Wait for no more answers."""
         for answering in self._under_way:
-            if not answering.cancel() and not answering.cancelled():
-                answering.exception()  # else asyncio tells that nobody looked at it
+            answering.cancel()  # of one that has failed already, asyncio then tells nothing either
         tasks = [answering for answering in self._under_way if isinstance(answering, asyncio.Task)]
         if tasks:
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -144,7 +143,8 @@ class Tries:
             alone = asyncio.ensure_future(known.server.ask_alone(self._name, self._kind))
             self._under_way[alone] = known
         elif code == _TIMED_OUT:  # that c-ares has given up need not mean that we do
-            self._plan.append((1.0, known))
+            if known not in self._failed:
+                self._plan.append((1.0, known))
         else:
             if code != _UNREACHABLE:
                 known.heard(self._clock())
