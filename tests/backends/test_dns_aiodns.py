@@ -4,6 +4,7 @@ import asyncio
 import resource
 from collections import Counter
 from ipaddress import ip_address
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -372,6 +373,25 @@ async def test_malformed_datagram(malformed: Any) -> None:
             assert (await task).records
 
 
+@pytest.mark.parametrize("trouble", [pycares.AresError("no channel"), OSError(24, "EMFILE")])
+async def test_malformed_datagram_and_no_channel(
+    monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    """Where there can be no channel to ask once more in, the lookup fails as others do."""
+
+    async def refuse(*args: Any) -> Any:
+        raise trouble
+
+    monkeypatch.setattr(channels.Server, "ask_alone", refuse)
+    async with (
+        handmade(lambda query: [b"\xff" * 11]) as server,
+        AiodnsLookup(nameservers=[server]) as lookup,
+    ):
+        with pytest.raises(SrvLookupError) as caught:
+            await lookup.lookup_srv("example.org")
+    assert caught.value.temporary
+
+
 # EDNS
 
 
@@ -477,6 +497,25 @@ async def test_stray_records(
         else:
             expected = addresses("192.0.2.1", "2001:db8::1", ttl=300)
             assert await lookup.lookup_addresses("example.org") == expected
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+async def test_canonical_name(order: tuple[int, ...]) -> None:
+    """It is the end of the chain of aliases, in whatever order the records come."""
+
+    def answers(query: dns.message.Message) -> list[Any]:
+        ip = "192.0.2.1" if asked_type(query) == "A" else "2001:db8::1"
+        records = [
+            "example.org. 60 IN CNAME b.example.",
+            "b.example. 50 IN CNAME c.example.",
+            "c.example. 70 IN CNAME d.example.",
+            f"d.example. 80 IN {asked_type(query)} {ip}",
+        ]
+        return [answer(query, *(records[place] for place in order))]
+
+    async with handmade(answers) as server, AiodnsLookup(nameservers=[server]) as lookup:
+        reply = await lookup.lookup_addresses("example.org")
+    assert reply == addresses("192.0.2.1", "2001:db8::1", ttl=50, alias_of="d.example")
 
 
 # Our own trouble
