@@ -784,7 +784,7 @@ async def test_deleted_again_meanwhile(
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have feeds look often whether something is to be made up for."""
-    monkeypatch.setattr("matrix_resolve.backends.cache_redis.cache._QUIET", 0.2)
+    monkeypatch.setattr("matrix_resolve.backends.cache_redis.feed._QUIET", 0.2)
 
 
 @pytest.fixture
@@ -841,7 +841,7 @@ async def test_made_up_for_though_the_feed_is_busy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A feed that is never quiet makes up for an outage too."""
-    monkeypatch.setattr("matrix_resolve.backends.cache_redis.cache._QUIET", LONG)
+    monkeypatch.setattr("matrix_resolve.backends.cache_redis.feed._QUIET", LONG)
     async with aclosing(cache.invalidations()) as feed:
         await anext(feed)
         failing()

@@ -1,8 +1,8 @@
 """A circuit breaker: a Redis that has failed is left alone for a while.
 
 It is closed as long as Redis does what it is asked. A failure opens it: for `_PAUSE` seconds every
-operation fails at once. Then one goes to see (half-open, as it is called): if that succeeds the
-breaker closes, else it stays open for as long again.
+operation fails at once. Then one goes to see (half-open, as it is called), on a new connection: if
+that succeeds the breaker closes, else it stays open for as long again.
 """
 
 import asyncio
@@ -11,9 +11,10 @@ from typing import Final, TypeVar
 
 from redis.exceptions import MaxConnectionsError, RedisError, ResponseError
 
+from matrix_resolve.backends.cache_redis.link import Link, failure
+from matrix_resolve.backends.cache_redis.patience import patiently
 from matrix_resolve.errors import CacheError
 from matrix_resolve.interfaces import Clock
-from matrix_resolve.timeouts import within
 
 # A resolve asks its cache half a dozen times, and all of them together must not cost much more
 # than one time-out. In seconds.
@@ -31,53 +32,53 @@ class Breaker:
     `clock` has `monotonic()`.
     """
 
-    def __init__(self, clock: Clock, timeout: float) -> None:
+    def __init__(self, link: Link, clock: Clock, timeout: float) -> None:
+        self._link = link
         self._clock = clock
         self._timeout = timeout
         self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._is_open = False
-        self._again_at = 0.0
+        self._again_at: float | None = None  # None: closed
+        self._reason = ""  # why it is open
+        self._said = ""  # the last words of Redis or the system since it opened
 
     async def run(self, operation: Callable[[], Awaitable[_T]]) -> _T:
         """Return what `operation` does; raise `CacheError` if Redis fails, or has just failed."""
         async with self._slots:
-            if self._is_open:
+            if self._again_at is not None:
                 if self._clock.monotonic() < self._again_at:
-                    raise CacheError("Redis has failed a moment ago")
-                self._open()  # for the others: one is enough to see whether it is back
+                    raise CacheError(f"Redis has failed a moment ago: {self._reason}")
+                self._open(self._reason)  # for the others: one is enough to see whether it is back
             try:
-                done = await unless_cancelled(self._timeout, operation())
-            except (ResponseError, MaxConnectionsError) as error:
-                # Redis said no, or our own side did: that takes no time.
-                raise CacheError(f"Redis: {error}") from error
+                done = await patiently(self._timeout, self._renewed(operation))
+            except MaxConnectionsError as error:  # our own side's, which takes no time
+                raise failure(error) from error
             except (RedisError, OSError) as error:
-                self._open()
-                raise CacheError(f"Redis: {error}") from error
-            except CacheError:
-                self._open()
-                raise
-            self._is_open = False
+                told, is_another = failure(error), self._link.heed(error)
+                # Redis may also say no: that takes no time either.
+                if is_another or not isinstance(error, ResponseError):
+                    self._said = str(told)
+                    self._open(self._said)
+                raise told from error
+            except CacheError as error:
+                raise self._timed_out(error) from error
+            self._again_at, self._said = None, ""
             return done
 
-    def _open(self) -> None:
-        self._is_open = True
+    async def _renewed(self, operation: Callable[[], Awaitable[_T]]) -> _T:
+        await self._link.renew()
+        return await operation()
+
+    def _timed_out(self, error: CacheError) -> CacheError:
+        """Open, and return what to tell: what was said before, if anything was, says more."""
+        if isinstance(error.__cause__, RedisError):
+            self._link.heed(error.__cause__)
+            self._said = str(error)
+        elif self._said:
+            error = CacheError(f"{error}; before that: {self._said}")
+        self._open(str(error))
+        return error
+
+    def _open(self, reason: str) -> None:
         self._again_at = self._clock.monotonic() + _PAUSE
-
-
-async def unless_cancelled(seconds: float, asked: Awaitable[_T]) -> _T:
-    """Do what `within` does, and lose no cancellation.
-
-    redis-py uses `asyncio.wait_for`, which before Python 3.12 swallows one that comes at the moment
-    at which it is done.
-    """
-    cancelled = _times_cancelled()
-    try:
-        return await within(seconds, asked, CacheError)
-    finally:
-        if _times_cancelled() > cancelled:
-            raise asyncio.CancelledError
-
-
-def _times_cancelled() -> int:
-    task = asyncio.current_task()
-    return 0 if task is None else task.cancelling()
+        self._reason = reason
+        self._link.doubt()

@@ -5,21 +5,25 @@ import os
 import secrets
 import time
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Final
 
 from attrs import evolve
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from matrix_resolve.backends.cache_redis.breaker import Breaker, unless_cancelled
+from matrix_resolve.backends.cache_redis import feed
+from matrix_resolve.backends.cache_redis.breaker import Breaker
+from matrix_resolve.backends.cache_redis.link import Link, failure
+from matrix_resolve.backends.cache_redis.patience import patiently
 from matrix_resolve.backends.cache_redis.scripts import (
     DELETE,
     LEASE,
     PUT,
     RELEASE,
     Keys,
-    run_command,
+    data_in,
+    pair_in,
 )
 from matrix_resolve.core.entries import CacheEntry, reconciled
 from matrix_resolve.core.foreign import is_believable
@@ -30,8 +34,10 @@ from matrix_resolve.interfaces import Clock, Lease, Question
 # Times in seconds.
 # A tombstone is kept for longer than a question asked before it can be under way.
 _TOMBSTONE_KEPT: Final = 600.0
-# A feed that is quiet for so long is asked for a sign of life, which has as long to come.
-_QUIET: Final = 1.0
+# Nobody holds a lease for longer; a key that lasts longer is no lease of ours.
+_LONGEST_LEASE: Final = 300.0
+# A check waits for so long: for a slow name server too, and while redis-py tries again.
+_CHECK: Final = 5.0
 
 # Writers of one entry come between each other only now and then.
 _TRIES: Final = 5
@@ -39,6 +45,8 @@ _TRIES: Final = 5
 _MOST_UNDELETED: Final = 10_000
 # The largest entry has twice 64 records with names of 253 octets. More is not ours to parse.
 _LARGEST: Final = 1 << 18
+# The longest message of ours has a question's key, with a name of 253 octets and two labels.
+_LONGEST_MESSAGE: Final = 512
 
 
 class RedisCache:
@@ -66,7 +74,9 @@ class RedisCache:
 
     *Outages.* When Redis is down or hangs, an operation ends in `CacheError` after `timeout`, and
     during the next second all others do at once; the resolver then does without. Sharing comes
-    back by itself. Deletions that failed are made up for; a lease that was not released ends.
+    back by itself, on new connections: after a failover that is where your host name, Sentinel or
+    proxy leads then. Deletions that failed are made up for; a lease that was not released ends.
+    Await `check()` when you begin, to be told of a wrong password or address.
 
     *Memory.* Each entry expires with its `keep_until`, three days at most by the default policy,
     and takes about half a kilobyte. Strangers choose the names, so give Redis a bound: `maxmemory`
@@ -83,18 +93,18 @@ class RedisCache:
         clock: Clock = time,
         timeout: float = 0.1,
     ) -> None:
-        self._client = client
+        self._link = Link(client)
         self._prefix = prefix
         self._channel = f"{prefix}invalidations"
         self._clock = clock
         self._name = secrets.token_hex(8)
-        self._breaker = Breaker(clock, timeout)
+        self._breaker = Breaker(self._link, clock, timeout)
         self._undeleted: dict[Question, float] = {}  # when, for what Redis has not heard of
 
     async def get(self, question: Question, /) -> CacheEntry | None:
         """Return what is kept about `question`, None if nothing is. One round trip."""
         await self._make_up(question)
-        key = self._keys(question).entry
+        key = self._keys(question.key).entry
         entry = _parsed(await self._breaker.run(lambda: self._get(key)))
         if entry is not None and entry.key != question.key:
             reason = f"Redis keeps an entry of {shown(entry.key)} as one of {question.key}"
@@ -123,57 +133,52 @@ class RedisCache:
         Who holds the lease already has it prolonged.
         """
         await self._make_up(question)
-        keys, lasting = self._keys(question), _milliseconds(seconds)
-        held, data = await self._breaker.run(
-            lambda: LEASE.run(self._client, keys, self._token(), lasting)
-        )
+        keys = self._keys(question.key)
+        held, data = await self._breaker.run(lambda: self._lease(keys, seconds))
         return Lease(held=bool(held), entry=self._usable(question, _parsed(data)))
 
     async def release(self, question: Question, /) -> None:
         """Let another one ask; without effect if the lease is not held here any more."""
-        keys = self._keys(question)
-        await self._breaker.run(lambda: RELEASE.run(self._client, keys, self._token()))
+        keys = self._keys(question.key)
+        await self._breaker.run(lambda: RELEASE.run(self._link, keys, self._token()))
 
     async def invalidations(self) -> AsyncGenerator[str | None, None]:
         """Yield None once it listens, and then the `key` of each question deleted elsewhere.
 
         Raises `CacheError` when it is cut off, of which it hears within a few seconds.
         """
+        async with aclosing(feed.messages(self._link, self._channel)) as heard:
+            async for message in heard:
+                if message is None:
+                    yield None
+                elif (key := self._deleted_elsewhere(message)) is not None:
+                    yield key
+                with suppress(CacheError):
+                    await self._make_up_all()
+
+    async def check(self) -> None:
+        """Raise `CacheError` that says what is wrong if Redis can't be used.
+
+        A wrong address or password, a replica, a lack of rights: other operations, which soon give
+        up, can't always tell. It connects anew and does all that a cache does, with keys of no
+        question; that takes 5 seconds at most, as long as redis-py tries again.
+        """
+        self._link.doubt()
         try:
-            async with self._client.pubsub() as feed:
-                await unless_cancelled(_QUIET, feed.subscribe(self._channel))
-                listening = asked = False
-                while True:
-                    # redis-py may try to connect again and again: not for longer than this.
-                    message = await unless_cancelled(2 * _QUIET, feed.get_message(timeout=_QUIET))
-                    if message is None:
-                        if asked:
-                            raise CacheError("Redis has gone silent")
-                        await unless_cancelled(_QUIET, feed.ping())
-                    elif message["type"] == "subscribe":
-                        if listening:  # redis-py has connected anew by itself
-                            raise CacheError("the connection to Redis was cut off")
-                        listening = True
-                        yield None
-                    elif message["type"] == "message":
-                        key = self._deleted_elsewhere(message["data"])
-                        if key is not None:
-                            yield key
-                    asked = message is None
-                    with suppress(CacheError):
-                        await self._make_up_all()
-        except (RedisError, OSError, UnicodeDecodeError) as error:
-            # A client that decodes chokes on messages that are no text.
-            raise CacheError(f"Redis: {error}") from error
+            await patiently(_CHECK, self._check())
+        except (RedisError, OSError) as error:
+            raise failure(error) from error
 
     def _token(self) -> str:
         """Return what tells this instance from others, its copies in forked processes too."""
         return f"{self._name}-{os.getpid()}"
 
-    def _keys(self, question: Question) -> Keys:
-        return Keys.of(self._prefix, question)
+    def _keys(self, key: str) -> Keys:
+        return Keys.of(self._prefix, key)
 
     def _deleted_elsewhere(self, message: bytes | str) -> str | None:
+        if len(message) > _LONGEST_MESSAGE:
+            return None
         text = message if isinstance(message, str) else message.decode(errors="replace")
         sender, _, key = text.partition(" ")
         question = question_of(key)
@@ -200,8 +205,8 @@ class RedisCache:
 
     async def _delete(self, question: Question, deleted_at: float) -> None:
         await DELETE.run(
-            self._client,
-            self._keys(question),
+            self._link,
+            self._keys(question.key),
             repr(deleted_at),
             _milliseconds(_TOMBSTONE_KEPT),
             self._channel,
@@ -210,12 +215,27 @@ class RedisCache:
 
     async def _get(self, key: str) -> bytes | None:
         try:
-            data: bytes | None = await run_command(self._client, "GET", key)
+            return data_in(await self._link.command("GET", key))
         except ResponseError as error:
             if not str(error).startswith("WRONGTYPE"):
                 raise
             return None
-        return data
+
+    async def _lease(self, keys: Keys, seconds: float) -> tuple[int, bytes]:
+        longest = _milliseconds(_LONGEST_LEASE)
+        lasting = min(_milliseconds(seconds), longest)
+        return pair_in(await LEASE.run(self._link, keys, self._token(), lasting, longest), int)
+
+    async def _check(self) -> None:
+        """Do what a cache does, with keys of no question, which soon end."""
+        link, keys, soon = self._link, self._keys("check"), 1000
+        await link.renew()
+        await self._get(keys.entry)
+        await self._lease(keys, soon / 1000)
+        await PUT.run(link, keys, b"", b"{}", soon, "0")
+        await DELETE.run(link, keys, "0", soon, self._channel, f"{self._token()} check")
+        await RELEASE.run(link, keys, self._token())
+        await feed.check(link, self._channel)
 
     async def _put(self, question: Question, entry: CacheEntry) -> bool:
         """Store what `entry` brings; return False when others came in between each time."""
@@ -231,11 +251,12 @@ class RedisCache:
                 return True
             asked_at = repr(_oldest(wanted))
             told = await PUT.run(
-                self._client, self._keys(question), kept, wanted.to_json(), remaining, asked_at
+                self._link, self._keys(question.key), kept, wanted.to_json(), remaining, asked_at
             )
             if told is None:
                 return True
-            kept, deleted_at = told[0], _time(told[1])
+            kept, deleted = pair_in(told, bytes)
+            deleted_at = _time(deleted)
         return False
 
 

@@ -4,14 +4,12 @@ All of them are about one question, whose three `Keys` they are given.
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, NamedTuple
+from contextlib import suppress
+from typing import Any, Final, NamedTuple, TypeVar
 
-from redis.asyncio import Redis
-from redis.client import NEVER_DECODE
-from redis.exceptions import NoScriptError
+from redis.exceptions import InvalidResponse, NoScriptError
 
-from matrix_resolve.interfaces import Question
+from matrix_resolve.backends.cache_redis.link import Link
 
 # A value of another type than ours makes GET fail: it counts as none, and is replaced.
 _READ: Final = """
@@ -21,6 +19,8 @@ local function read(key)
 end
 local ENTRY, TOMBSTONE, LEASE = KEYS[1], KEYS[2], KEYS[3]
 """
+
+_T = TypeVar("_T")
 
 
 class Keys(NamedTuple):
@@ -34,12 +34,12 @@ class Keys(NamedTuple):
     lease: str
 
     @classmethod
-    def of(cls, prefix: str, question: Question) -> "Keys":
-        """Return the keys of `question`.
+    def of(cls, prefix: str, of: str) -> "Keys":
+        """Return the keys of a question with the key `of`.
 
         Redis Cluster keeps in one place what has the same text in braces.
         """
-        key = f"{prefix}{{{question.key}}}"
+        key = f"{prefix}{{{of}}}"
         return cls(key, f"{key}:tombstone", f"{key}:lease")
 
 
@@ -50,23 +50,27 @@ class Script:
         self._text = _READ + text
         self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
-    async def run(self, client: Redis, keys: Keys, *arguments: Any) -> Any:
+    async def run(self, link: Link, keys: Keys, *arguments: Any) -> Any:
         """Return what the script does."""
         rest = (len(keys), *keys, *arguments)
-        try:
-            return await run_command(client, "EVALSHA", self._sha, *rest)
-        except NoScriptError:  # a new Redis, or one that was started again
-            return await run_command(client, "EVAL", self._text, *rest)
+        with suppress(NoScriptError):  # a new Redis, or one that was started again
+            return await link.command("EVALSHA", self._sha, *rest)
+        return await link.command("EVAL", self._text, *rest)
 
 
-async def run_command(client: Redis, *words: Any) -> Any:
-    """Return what Redis does; texts are bytes, whatever the client makes of others.
+def data_in(reply: Any) -> bytes | None:
+    """Return what GET gives; raise `InvalidResponse` for anything else."""
+    if reply is None or isinstance(reply, bytes):
+        return reply
+    raise InvalidResponse(f"a {type(reply).__name__} for a value")
 
-    Decoding, which clients may be set to, fails for bytes that are no text, and does not give back
-    exactly what is kept.
-    """
-    execute: Callable[..., Awaitable[Any]] = client.execute_command
-    return await execute(*words, **{NEVER_DECODE: True})
+
+def pair_in(reply: Any, first: type[_T]) -> tuple[_T, bytes]:
+    """Return what a script gives: something of that type, and bytes; else `InvalidResponse`."""
+    match reply:
+        case [one, bytes(other)] if isinstance(one, first):
+            return one, other
+    raise InvalidResponse(f"a {type(reply).__name__} for a pair")
 
 
 # (what the writer takes to be kept, entry, milliseconds to keep it, when it was asked): stores the
@@ -92,12 +96,12 @@ end
 return redis.call('PUBLISH', ARGV[3], ARGV[4])
 """
 )
-# (who, milliseconds): takes the lease if nobody else holds it. Returns whether it is held, and what
-# is kept.
+# (who, milliseconds, the most of them for anybody): takes the lease if nobody else holds it; one
+# that does not end in that time is nobody's. Returns whether it is held, and what is kept.
 LEASE: Final = Script(
     """
-local holder = read(LEASE)
-local held = holder == '' or holder == ARGV[1]
+local holder, left = read(LEASE), redis.call('PTTL', LEASE)
+local held = holder == '' or holder == ARGV[1] or left < 0 or left > tonumber(ARGV[3])
 if held then
     redis.call('SET', LEASE, ARGV[1], 'PX', ARGV[2])
 end
