@@ -72,6 +72,8 @@ class Feed:
                     self._outdated.note(None)
                 elif (question := question_of(key)) is not None:
                     self._invalidations.note([question])
+                # A feed may have more to tell without waiting: others want the event loop too.
+                await asyncio.sleep(0)
 
 
 def _is_cancelled() -> bool:

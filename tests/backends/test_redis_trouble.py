@@ -266,6 +266,35 @@ async def test_foreign_messages(server: RedisServer, redis_client: Redis, protoc
             assert await anext(feed) == EXAMPLE.key
 
 
+@pytest.mark.parametrize("message", [b"someone wk:example.org", b"no message of ours"])
+async def test_many_messages(server: RedisServer, redis_client: Redis, message: bytes) -> None:
+    """However many messages are there at once, others have their turns in between."""
+    many, turns = 3000, 0
+    async with (
+        server.client() as client,
+        asyncio.timeout(LONG),
+        aclosing(RedisCache(client).invalidations()) as feed,
+    ):
+        assert await anext(feed) is None
+        pipeline = redis_client.pipeline(transaction=False)
+        for _ in range(many):
+            pipeline.publish("matrix_resolve:1:invalidations", message)
+        pipeline.publish("matrix_resolve:1:invalidations", b"someone wk:last.example")
+        await pipeline.execute()
+
+        async def hear() -> None:
+            async for key in feed:
+                if key == "wk:last.example":
+                    return
+
+        hearing = asyncio.ensure_future(hear())
+        while not hearing.done():
+            turns += 1
+            await asyncio.sleep(0)
+        await hearing
+    assert turns >= many
+
+
 # Another Redis is the one to ask
 
 
