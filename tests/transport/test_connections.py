@@ -91,6 +91,16 @@ async def test_idle_ones_make_room() -> None:
         sock.close()
 
 
+async def test_an_idle_connection_that_is_closed() -> None:
+    """What the other side has closed is not waiting any more."""
+    connections = Connections(3)
+    sock = await opened(connections)
+    idle(sock)
+    assert connections.has_idle("key")
+    sock.close()
+    assert not connections.has_idle("key")
+
+
 async def test_a_promise_that_is_not_used() -> None:
     """Room that was promised and is not needed is there for the next one."""
     connections = Connections(1)

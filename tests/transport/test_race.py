@@ -157,6 +157,18 @@ def test_those_that_failed_or_were_overtaken_are_tried_last() -> None:
     assert leaping(twice()) == [[1, 2, 3], [3], [1, 2, 3]]
 
 
+async def test_what_answers_is_as_good_as_any() -> None:
+    """The last that was heard of an address counts."""
+    session: Any = None
+    dialler = Dialler(session, Connections(9), {})
+    first, second = ("192.0.2.1", 443), ("192.0.2.2", 443)
+    failed = Attempt("key", "a.test", [first], Budget())
+    dialler.failed(failed)
+    assert dialler.in_order([first, second]) == [second, first]
+    dialler.answered(failed)
+    assert dialler.in_order([first, second]) == [first, second]
+
+
 def test_cancelled() -> None:
     """Who is cancelled ends every attempt."""
     story = Story(MUTE, NOWHERE)
