@@ -101,7 +101,12 @@ class TieredCache:
         lease = await self._leasing.lease(question, seconds)
         if lease.entry is None:
             return lease
-        return Lease(held=lease.held, entry=await self._merge(question, lease.entry, epoch))
+        try:
+            return Lease(held=lease.held, entry=await self._merge(question, lease.entry, epoch))
+        except BaseException:  # nobody will hear that it is held
+            if lease.held:
+                await self._leasing.release(question)
+            raise
 
     async def release(self, question: Question, /) -> None:
         """Let another one ask."""

@@ -7,7 +7,8 @@ The trip of a server name, and which file is which station:
     source.py        one caller's enquiry: it joins the flight of each question, and leaves it
     flights.py       single flight: one that many join, or one that begins now
     flight.py        the question under way: looked up, held, queued, asked, learned, landed
-    store.py         what is remembered, within a second; the turn to ask where processes share
+    store.py         what is remembered, within a second
+    turns.py         the turn to ask, where processes share what is remembered
     upstream.py      the plug-ins, in their slots (slots.py) and time limits, their replies read
 
 and back: a reply is *learned*, becomes an *entry* that is remembered, is *found* by all who wait

@@ -1,10 +1,9 @@
 """The cache as the resolver uses it: within a second, and its failures are no failures."""
 
-import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Collection
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Collection
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import TypeVar
 
 from matrix_resolve.core.entries import CacheEntry, remember
 from matrix_resolve.core.foreign import believed
@@ -12,18 +11,23 @@ from matrix_resolve.core.generations import Generations
 from matrix_resolve.core.invalidations import Invalidations
 from matrix_resolve.core.lifetimes import Learned
 from matrix_resolve.core.moments import Timescale
-from matrix_resolve.core.questions import AskAddresses, AskWellKnown, Question
+from matrix_resolve.core.questions import AskAddresses, Question
 from matrix_resolve.errors import CacheError
 from matrix_resolve.hooks.events import CacheFailed, Hooks
-from matrix_resolve.interfaces import AnswerCache, Clock, LeasingCache, PeekableCache, is_prompt
+from matrix_resolve.interfaces import (
+    AnswerCache,
+    Clock,
+    Lease,
+    LeasingCache,
+    PeekableCache,
+    is_prompt,
+)
 from matrix_resolve.policy import Policy
+from matrix_resolve.resolver.turns import Turns
 from matrix_resolve.timeouts import LeftBehind, within
 
 # A cache that takes longer (seconds) costs more than it saves; no answer waits longer for it.
 _CACHE_TIMEOUT = 1.0
-# Between two looks at whether another process has answered (seconds): soon, then less often.
-_FIRST_LOOK: Final = 0.02
-_LAST_LOOK: Final = 0.2
 
 _T = TypeVar("_T")
 
@@ -51,7 +55,6 @@ class Store:
     ) -> None:
         self._cache = cache
         self._peekable = cache if isinstance(cache, PeekableCache) else None
-        self._leasing = cache if isinstance(cache, LeasingCache) else None
         self._invalidations = invalidations
         self._policy = policy
         self._hooks = hooks
@@ -60,6 +63,7 @@ class Store:
         self._left = left
         self._get_is_prompt, self._put_is_prompt = is_prompt(cache.get), is_prompt(cache.put)
         self._scale = Timescale(clock, 0.0)
+        self._turns = self._turns_by(cache) if isinstance(cache, LeasingCache) else None
         # Addresses never go into `cache`, which other processes may share.
         self._addresses = Generations[AskAddresses, CacheEntry](policy.max_resolved, _weight)
 
@@ -144,45 +148,28 @@ class Store:
     ) -> AbstractAsyncContextManager[CacheEntry | None]:
         """Wait for the turn to ask, hold it in this context, and give the last that is known.
 
-        Without a cache that leases, and when it fails, the turn is at once. The wait ends too
-        when another process has learned what need not be asked again, and when nobody can still
-        be asking. A lease that can't be released ends by itself.
+        Without a cache that leases the turn is at once; see `Turns`.
         """
-        if self._leasing is None or isinstance(question, AskAddresses):
+        if self._turns is None or isinstance(question, AskAddresses):
             return nullcontext(known)
-        return self._leased_turn(self._leasing, question, known)
+        return self._turns.turn(question, known)
 
-    @asynccontextmanager
-    async def _leased_turn(
-        self, leasing: LeasingCache, question: Question, known: CacheEntry | None
-    ) -> AsyncIterator[CacheEntry | None]:
-        well_known = isinstance(question, AskWellKnown)
-        longest = self._policy.well_known_timeout if well_known else self._policy.dns_timeout
-        time = asyncio.get_running_loop().time
-        until = time() + longest
-        pause = _FIRST_LOOK
-        while True:
-            try:
-                lease = await self._tried(question, leasing.lease(question, longest))
-            except asyncio.CancelledError:  # it may have been granted
-                await self._tried(question, leasing.release(question))
-                raise
-            if lease is None:
-                break
-            entry = self._believed(question, lease.entry)
-            if entry is not None and (known is None or entry.asked_at > known.asked_at):
-                known = entry
-                if self.is_settled(entry):
-                    break
-            if lease.held or time() >= until:
-                break
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LAST_LOOK)
-        try:
-            yield known
-        finally:
-            if lease is not None and lease.held:
-                await self._tried(question, leasing.release(question))
+    def _turns_by(self, leasing: LeasingCache) -> Turns:
+        async def lease(question: Question, seconds: float) -> Lease | None:
+            granted = await self._tried(question, leasing.lease(question, seconds))
+            if granted is None:
+                return None
+            return Lease(held=granted.held, entry=self._believed(question, granted.entry))
+
+        return Turns(
+            lease=lease,
+            release=lambda question: self._tried(question, leasing.release(question)),
+            is_settled=self.is_settled,
+            invalidations=self._invalidations,
+            policy=self._policy,
+            hooks=self._hooks,
+            rng=self._rng,
+        )
 
     async def _delete(self, question: Question) -> None:
         if isinstance(question, AskAddresses):

@@ -275,6 +275,29 @@ async def test_leases_are_those_of_shared(tiered: TieredCache, shared: Shared) -
     assert shared.asked == ["lease 10", "lease 10", "release"]
 
 
+@pytest.mark.parametrize("held", [True, False])
+@pytest.mark.parametrize("error", [CacheError("full"), asyncio.CancelledError()], ids=str)
+async def test_a_lease_of_which_nobody_hears(
+    tiered: TieredCache,
+    shared: Shared,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    held: bool,
+) -> None:
+    """When `near` fails once `shared` has granted a lease, that is given back."""
+
+    async def fail(*_: object) -> None:
+        raise error
+
+    await shared.put(EXAMPLE, OLD)
+    shared.asked.clear()
+    shared.held = held
+    monkeypatch.setattr(tiered._near, "put", fail)
+    with pytest.raises(type(error)):
+        await tiered.lease(EXAMPLE, 10)
+    assert shared.asked == ["lease 10", "release"][: 1 + held]
+
+
 async def test_least_able_parts(clock: FakeClock) -> None:
     """Over caches that can do nothing special, everybody may ask and nothing is told."""
     tiered = TieredCache(Plain(), Plain(), clock=clock)

@@ -1,11 +1,13 @@
 """A cache that leases: who asks, who waits, and what those who wait are given."""
 
 import asyncio
+import random
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from attrs import evolve
-from worlds import DAY, HANGS, HOUR, MINUTE, Gate, World, settled
+from worlds import DAY, HANGS, HOUR, MINUTE, Gate, World, all_landed, settled
 
 from matrix_resolve import (
     AskSrv,
@@ -18,10 +20,13 @@ from matrix_resolve import (
     Question,
     Resolver,
     ServerName,
+    TieredCache,
     WellKnownFetchError,
 )
 from matrix_resolve.core.questions import Delegated, NotDelegated
-from matrix_resolve.hooks.events import CacheFailed
+from matrix_resolve.hooks.events import CacheFailed, TaskFailed
+from matrix_resolve.resolver.turns import Turns
+from matrix_resolve.testing import FakeClock
 
 NAME = "a.example"
 ASK = AskWellKnown(NAME)
@@ -37,13 +42,22 @@ class Leasing(MemoryCache):
         self.held = True
         self.entry: CacheEntry | None = None
         self.asked_for = 0
+        self.seconds: list[float] = []
+        self.seconds_of_others: set[float] = set()
+        self.taken = asyncio.Event()
+        self.meddle: Callable[[], Awaitable[None]] | None = None
         self.released: list[Question] = []
 
     async def lease(self, question: Question, seconds: float, /) -> Lease:
         """Grant what the test says, for the document; everything for the rest."""
         if question != ASK:
+            self.seconds_of_others.add(seconds)
             return Lease(held=True)
         self.asked_for += 1
+        self.seconds.append(seconds)
+        self.taken.set()
+        if self.meddle is not None:
+            await self.meddle()
         return Lease(held=self.held, entry=self.entry)
 
     async def release(self, question: Question, /) -> None:
@@ -92,6 +106,7 @@ async def test_who_waits_is_given_what_the_other_learns(world: World) -> None:
         waiting = asyncio.create_task(resolved(resolver))
         await asyncio.sleep(0.05)
         assert not waiting.done()
+        assert not [task for task in asyncio.all_tasks() if "_renew" in repr(task.get_coro())]
         world.cache.entry = learned(world, "other.example")
         assert await waiting == "other.example"
     assert world.well_known.asked == []
@@ -146,6 +161,7 @@ async def test_a_cache_that_cannot_lease_just_now(world: World) -> None:
     async with world.resolver(hooks=[world.told.append]) as resolver:
         assert await resolved(resolver) == "asked.example"
     assert ASK in {event.question for event in world.told if isinstance(event, CacheFailed)}
+    assert ASK not in world.cache.released
 
 
 async def test_a_stale_answer_while_waiting_for_another(world: World) -> None:
@@ -235,3 +251,340 @@ async def test_an_unsettled_answer_is_no_end_of_waiting(world: World, hours: flo
         world.cache.entry = learned(world, "other.example")
         assert (await waiting).targets[0].host == "other.example"
     assert world.well_known.asked == []
+
+
+# Short leases, renewed
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> float:
+    """How long (seconds) leases are."""
+    monkeypatch.setattr("matrix_resolve.resolver.turns._LEASE", 0.03)
+    return 0.03
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    async with asyncio.timeout(HANGS):
+        while not holds():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+async def test_a_lease_is_short_and_renewed(world: World, brief: float) -> None:
+    """While it is asked the lease is renewed, and afterwards no more."""
+    world.well_known.answers[NAME] = gate = Gate({"m.server": "asked.example:1"})
+    async with world.resolver() as resolver:
+        waiting = asyncio.create_task(resolved(resolver))
+        await until(lambda: world.cache.asked_for > 5)
+        assert world.cache.released.count(ASK) == 0
+        gate.opened.set()
+        assert await waiting == "asked.example"
+        assert world.cache.released.count(ASK) == 1
+        before = world.cache.asked_for
+        await asyncio.sleep(3 * brief)
+        assert world.cache.asked_for == before
+    assert set(world.cache.seconds) == {brief}
+    assert gate.most == 1
+
+
+@pytest.mark.parametrize(
+    ("policy", "seconds", "of_others"),
+    [
+        (Policy(), 2.0, 2.0),
+        (Policy(well_known_timeout=0.5), 0.5, 2.0),
+        (Policy(dns_timeout=0.5), 2.0, 0.5),
+    ],
+)
+async def test_how_long_a_lease_is(
+    world: World, policy: Policy, seconds: float, of_others: float
+) -> None:
+    """Two seconds, and no longer than the question may be asked."""
+    async with world.resolver(policy=policy) as resolver:
+        assert await resolved(resolver) == "asked.example"
+    assert world.cache.seconds == [seconds]
+    assert world.cache.seconds_of_others == {of_others}
+
+
+async def test_looks_become_rarer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for long does not ask the shared cache all the time."""
+    monkeypatch.setattr("matrix_resolve.resolver.turns._FIRST_LOOK", 0.001)
+    monkeypatch.setattr("matrix_resolve.resolver.turns._LAST_LOOK", HANGS)
+    world.cache.held = False
+    async with world.resolver() as resolver:
+        waiting = asyncio.create_task(resolved(resolver))
+        await asyncio.sleep(0.5)
+        assert world.cache.asked_for < 16  # the sixteenth comes after half a minute
+        world.cache.entry = learned(world, "other.example")
+        assert await waiting == "other.example"
+
+
+async def test_looks_do_not_become_ever_rarer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits for another process looks again and again, the last times as often as before."""
+    monkeypatch.setattr("matrix_resolve.resolver.turns._FIRST_LOOK", 0.001)
+    monkeypatch.setattr("matrix_resolve.resolver.turns._LAST_LOOK", 0.004)
+    world.cache.held = False
+    async with world.resolver() as resolver:
+        waiting = asyncio.create_task(resolved(resolver))
+        await until(lambda: world.cache.asked_for > 40)
+        world.cache.entry = learned(world, "other.example")
+        assert await waiting == "other.example"
+
+
+async def test_a_lease_lost_to_another_is_not_renewed(world: World, brief: float) -> None:
+    """One that another process has by now is left to it; the question is asked all the same."""
+    world.well_known.answers[NAME] = gate = Gate({"m.server": "asked.example:1"})
+    async with world.resolver() as resolver:
+        waiting = asyncio.create_task(resolved(resolver))
+        await until(lambda: gate.waiting == 1)
+        world.cache.held = False
+        before = world.cache.asked_for
+        await until(lambda: world.cache.asked_for > before)
+        await asyncio.sleep(5 * brief)
+        assert world.cache.asked_for == before + 1
+        gate.opened.set()
+        assert await waiting == "asked.example"
+
+
+async def test_a_lease_is_not_renewed_once_the_question_is_invalidated(
+    world: World, brief: float
+) -> None:
+    """Who asks in vain keeps nobody waiting."""
+    world.well_known.answers[NAME] = gate = Gate({"m.server": "asked.example:1"})
+    async with world.resolver() as resolver:
+        waiting = asyncio.create_task(resolved(resolver))
+        await until(lambda: gate.waiting == 1)
+        await resolver.invalidate(NAME)
+        before = world.cache.asked_for
+        await asyncio.sleep(5 * brief)
+        assert world.cache.asked_for == before
+        gate.opened.set()
+        assert await waiting == "asked.example"
+
+
+async def test_a_lease_is_renewed_for_as_long_as_asking_may_take(
+    world: World, brief: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One who waits for a slot keeps the others from asking no longer than a fetch takes."""
+    world.well_known.answers[NAME] = gate = Gate({"m.server": "asked.example:1"})
+    monkeypatch.setattr(Turns, "_longest", lambda *_: 5 * brief)
+    async with world.resolver() as resolver:
+        waiting = asyncio.create_task(resolved(resolver))
+        await until(lambda: gate.waiting == 1)
+        await asyncio.sleep(10 * brief)
+        before = world.cache.asked_for
+        assert before > 1
+        await asyncio.sleep(5 * brief)
+        assert world.cache.asked_for == before
+        gate.opened.set()
+        assert await waiting == "asked.example"
+
+
+async def test_a_renewal_that_fails(world: World, brief: float) -> None:
+    """A cache that fails is told of, and the lease is renewed once it works again."""
+    world.well_known.answers[NAME] = gate = Gate({"m.server": "asked.example:1"})
+    failures = 0
+
+    async def fail() -> None:
+        nonlocal failures
+        failures += 1
+        if 1 < failures < 4:
+            raise CacheError("lost")
+
+    world.cache.meddle = fail
+    async with world.resolver(hooks=[world.told.append]) as resolver:
+        waiting = asyncio.create_task(resolved(resolver))
+        await until(lambda: world.cache.asked_for > 5)
+        gate.opened.set()
+        assert await waiting == "asked.example"
+    told = [event for event in world.told if isinstance(event, CacheFailed)]
+    assert [str(event.error) for event in told] == ["lost", "lost"]
+    assert world.cache.released.count(ASK) == 1
+
+
+async def test_a_bug_in_a_renewal(world: World, brief: float) -> None:
+    """A bug of the cache's is told to the hooks and the loop, and the question is answered."""
+    world.well_known.answers[NAME] = gate = Gate({"m.server": "asked.example:1"})
+    contexts: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: contexts.append(context))
+
+    async def fail() -> None:
+        if world.cache.asked_for > 1:
+            raise ZeroDivisionError
+
+    world.cache.meddle = fail
+    async with world.resolver(hooks=[world.told.append]) as resolver:
+        waiting = asyncio.create_task(resolved(resolver))
+        await until(lambda: bool(contexts))
+        gate.opened.set()
+        assert await waiting == "asked.example"
+    assert [type(context["exception"]) for context in contexts] == [ZeroDivisionError]
+    assert [event.question for event in world.told if isinstance(event, TaskFailed)] == [ASK]
+    assert world.cache.released.count(ASK) == 1
+
+
+# Several processes
+
+
+class Book:
+    """Who holds which lease until when, by the event loop's time."""
+
+    def __init__(self) -> None:
+        self.leases: dict[Question, tuple[Process, float]] = {}
+
+
+class Process(MemoryCache):
+    """One process's way to a cache that all share, with leases that end by themselves."""
+
+    def __init__(self, world: World, shared: MemoryCache, book: Book) -> None:
+        super().__init__(clock=world.clock)
+        self._shared = shared
+        self._book = book
+        self.is_dead = False
+
+    async def get(self, question: Question, /) -> CacheEntry | None:
+        """Look it up."""
+        return await self._shared.get(question)
+
+    async def put(self, question: Question, entry: CacheEntry, /) -> None:
+        """Keep it, unless this process is dead."""
+        if not self.is_dead:
+            await self._shared.put(question, entry)
+
+    async def lease(self, question: Question, seconds: float, /) -> Lease:
+        """Grant it if nobody else has it."""
+        now = asyncio.get_running_loop().time()
+        holder, until = self._book.leases.get(question, (self, 0.0))
+        if self.is_dead:
+            raise CacheError("dead")
+        held = holder is self or now >= until
+        if held:
+            self._book.leases[question] = self, now + seconds
+        return Lease(held=held, entry=await self._shared.get(question))
+
+    async def release(self, question: Question, /) -> None:
+        """End it."""
+        if (
+            not self.is_dead
+            and question in self._book.leases
+            and self._book.leases.get(question, (None, 0.0))[0] is self
+        ):
+            del self._book.leases[question]
+
+
+@pytest.mark.parametrize("deaths", [0, 1, 3])
+async def test_of_twenty_one_asks_and_after_a_death_one_more(
+    deaths: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often the one who asks dies, no more than one other asks, and all have the answer."""
+    monkeypatch.setattr("matrix_resolve.resolver.turns._LEASE", 0.5)
+    world, book = World(), Book()
+    shared = MemoryCache(clock=world.clock)
+    gate = world.well_known.answers[NAME] = Gate({"m.server": "asked.example:1"})
+    caches = [Process(world, shared, book) for _ in range(20)]
+    resolvers = [world.resolver(cache=cache, rng=random.Random(7)) for cache in caches]
+    waiting = [asyncio.create_task(resolved(resolver)) for resolver in resolvers]
+    for asked in range(1, deaths + 1):
+        await until(lambda asked=asked: gate.waiting == asked)  # type: ignore[misc]
+        book.leases[ASK][0].is_dead = True
+    await until(lambda: gate.waiting == deaths + 1)
+    await asyncio.sleep(1)  # twice as long as a lease lasts that is not renewed
+    assert gate.waiting == deaths + 1
+    gate.opened.set()
+    assert {*await asyncio.gather(*waiting)} == {"asked.example"}
+    assert world.well_known.asked.count(NAME) == deaths + 1
+    for resolver in resolvers:
+        await resolver.aclose()
+    left = [holder for holder, _ in book.leases.values() if not holder.is_dead]
+    assert left == []
+
+
+async def test_those_who_have_waited_in_vain_do_not_ask_at_one_moment(world: World) -> None:
+    """How long each waits at most differs; it is more than the one who asks may take."""
+    world.cache.held = False
+    drawn: list[tuple[float, float]] = []
+
+    class Noted(random.Random):
+        def uniform(self, a: float, b: float) -> float:
+            drawn.append((a, b))
+            return 0.0
+
+    async with world.resolver(policy=Policy(well_known_timeout=0.05), rng=Noted(7)) as resolver:
+        assert await resolved(resolver) == "asked.example"
+    assert (1, 3) in drawn
+
+
+# However it ends, the lease is given back
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_cancelled_at_any_moment(world: World, steps: int) -> None:
+    """Who is cancelled while it takes a lease gives it back, be it that it was not told."""
+
+    async def slowly() -> None:
+        for _ in range(4):
+            await asyncio.sleep(0)
+
+    world.cache.meddle = slowly
+    world.well_known.answers[NAME] = Gate()
+    async with world.resolver() as resolver:
+        waiting = asyncio.create_task(resolved(resolver))
+        await world.cache.taken.wait()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await settled()
+        assert world.cache.released.count(ASK) == 1
+
+
+async def test_a_lease_that_comes_with_a_bug(world: World) -> None:
+    """A cache that fails after it has granted a lease has it given back."""
+
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    world.cache.meddle = fail
+    async with world.resolver() as resolver:
+        with pytest.raises(ZeroDivisionError):
+            await resolver.resolve(NAME)
+        await settled()
+        assert world.cache.released.count(ASK) == 1
+
+
+class Stepping(FakeClock):
+    """A clock that is set by so many seconds when it is looked at for the nth time from now."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks, self.by, self.off = -1, 0.0, 0.0
+
+    def time(self) -> float:
+        """Tell the time, as it is set by now."""
+        if self.looks == 0:
+            self.off = self.by
+        self.looks -= 1
+        return super().time() + self.off
+
+
+@pytest.mark.parametrize("tiered", [False, True], ids=["alone", "tiered"])
+@pytest.mark.parametrize("by", [-10.0, -HOUR, -3 * DAY, HOUR, 3 * DAY])
+async def test_a_clock_that_is_set_meanwhile(by: float, tiered: bool) -> None:
+    """Whenever between taking the lease and looking at what came with it, it is given back."""
+    for ago in (10.0, 0.85 * DAY, 1.2 * DAY):
+        for look in range(16):
+            world = World()
+            world.clock = clock = Stepping()
+            leasing = Leasing(world)
+            leasing.entry = learned(world, "other.example", ago=ago)
+            world.well_known.answers[NAME] = {"m.server": "asked.example:1"}
+            world.cache = leasing
+            if tiered:
+                world.cache = TieredCache(MemoryCache(clock=clock), leasing, clock=clock)
+            async with world.resolver() as resolver:
+                clock.looks, clock.by = look, by
+                await resolver.resolve(NAME)
+                await all_landed(resolver)
+            taken = [leasing.asked_for, leasing.released.count(ASK)]
+            assert taken in ([0, 0], [1, 1], [2, 2]), (ago, look)
