@@ -13,14 +13,17 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from fuzzing import SkippingLoop, timers_of_ours
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 from servers import RedisServer, running_redis
 
 from matrix_resolve import CacheFailed, MemoryCache, Resolver, TieredCache
-from matrix_resolve.backends.cache_redis import patience
+from matrix_resolve.backends.cache_redis import feed, patience
 from matrix_resolve.backends.cache_redis.cache import RedisCache
+from matrix_resolve.backends.cache_redis.link import Link
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.questions import AskWellKnown, Delegated
 from matrix_resolve.errors import CacheError
@@ -442,8 +445,131 @@ async def test_what_ends_connections(scripted: Scripted, answer: bytes, renews: 
             with pytest.raises(CacheError, match="a moment ago: Redis: "):
                 await cache.get(EXAMPLE)
             clock.advance(1)
-        assert await cache.get(EXAMPLE) is None
+        for _ in range(2):
+            assert await cache.get(EXAMPLE) is None
         assert scripted.connections == 1 + renews
+
+
+async def test_feed_after_an_outage_connects_anew(scripted: Scripted) -> None:
+    """A feed that was cut off does not take up a connection from before."""
+    scripted.answer = after_greetings(MISS)
+    async with Redis(host="127.0.0.1", port=scripted.port, retry=once()) as client:
+        cache = RedisCache(client, clock=FakeClock(), timeout=LONG)
+        await asyncio.gather(*(cache.get(AskWellKnown(f"{n}.example")) for n in range(4)))
+        idle = client.connection_pool._available_connections
+        for left in (3, 0):  # the first takes up one of the old, which may be good
+            with pytest.raises(CacheError, match="has ended, or never begun"):
+                await first_of_feed(cache)
+            assert sum(connection.is_connected for connection in idle) == left
+
+
+def pushed(kind: bytes, data: bytes = b":1\r\n") -> bytes:
+    """What a subscriber is sent."""
+    return b"*3\r\n$%d\r\n%s\r\n$1\r\nc\r\n" % (len(kind), kind) + data
+
+
+@pytest.mark.parametrize("more", [b"unsubscribe", b"punsubscribe", b"subscribe", b"what"])
+async def test_subscription_that_ends(scripted: Scripted, more: bytes) -> None:
+    """A feed that would hear no more is cut off."""
+    word = pushed(b"message", b"$18\r\na wk:heard.example\r\n")
+    scripted.answer = after_greetings(pushed(b"subscribe") + word + pushed(more))
+    async with (
+        asyncio.timeout(LONG),
+        Redis(host="127.0.0.1", port=scripted.port, protocol=2, retry=once()) as client,
+        aclosing(RedisCache(client).invalidations()) as feed,
+    ):
+        assert await anext(feed) is None
+        assert await anext(feed) == "wk:heard.example"
+        with pytest.raises(CacheError, match="has ended"):
+            await anext(feed)
+        assert [words[0] for words in scripted.commands].count(b"PING") == 0
+
+
+@pytest.mark.parametrize(("answer", "listens"), [(b"subscribe", True), (b"message", False)])
+async def test_check_of_subscribing(scripted: Scripted, answer: bytes, listens: bool) -> None:
+    """A server that sends something else than that one has subscribed is no Redis."""
+    scripted.answer = after_greetings(pushed(answer))
+    async with Redis(host="127.0.0.1", port=scripted.port, protocol=2, retry=once()) as client:
+        checking = feed.check(Link(client), "c")
+        if listens:
+            await checking
+        else:
+            with pytest.raises(RedisError, match="lets nobody subscribe"):
+                await checking
+
+
+class Subscriber:
+    """Gives what a test says, each after so many seconds in which the loop is held up."""
+
+    def __init__(self, loop: SkippingLoop, given: list[tuple[str | None, float]]) -> None:
+        self.loop, self.given = loop, iter(given)
+        self.pings = 0
+
+    async def __aenter__(self) -> "Subscriber":
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def subscribe(self, _: str) -> None: ...
+
+    async def ping(self) -> None:
+        """Count."""
+        self.pings += 1
+
+    async def get_message(self, **_: object) -> dict[str, object] | None:
+        """Give the next."""
+        kind, late = next(self.given)
+        await asyncio.sleep(1.0)
+        self.loop.skip(late)
+        return None if kind is None else {"type": kind, "data": b"data"}
+
+
+SILENT = "Redis has gone silent"
+HEARD: dict[str, tuple[list[tuple[str | None, float]], str]] = {
+    "silence": ([(None, 0), (None, 0)], SILENT),
+    "no answer to a ping": ([(None, 0), ("pong", 0), (None, 0), (None, 0)], SILENT),
+    "a word in between": ([(None, 0), ("message", 0), (None, 0), (None, 0)], SILENT),
+    "held up once": ([(None, 0), (None, 0.9), ("pong", 0), ("subscribe", 0)], "has ended"),
+    "always held up": ([(None, 0.9)] * 9 + [("subscribe", 0)], "has ended"),
+    "held up at first": ([(None, 0.9), (None, 0)], SILENT),
+}
+
+
+@pytest.mark.parametrize(("given", "told"), HEARD.values(), ids=HEARD)
+def test_what_is_silence(given: list[tuple[str | None, float]], told: str) -> None:
+    """A sign of life may be there already when it is looked for too late."""
+
+    async def listen() -> int:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SkippingLoop)
+        subscriber = Subscriber(loop, [("subscribe", 0.0), *given])
+        async with Redis() as client:
+            link = Link(client)
+            link.reach = subscriber.ping  # type: ignore[method-assign]
+            link.pubsub = lambda: subscriber  # type: ignore[method-assign,assignment,return-value]
+            with pytest.raises(CacheError, match=told):
+                async for _ in feed.messages(link, "c"):
+                    pass
+        assert next(subscriber.given, None) is None  # all was heard
+        return subscriber.pings - 1
+
+    with asyncio.Runner(loop_factory=SkippingLoop) as runner:
+        assert runner.run(listen()) == sum(kind is None for kind, _ in given) - (told == SILENT)
+
+
+async def test_lease_without_end(redis_client: Redis) -> None:
+    """A key where leases are that does not end, or not in good time, is nobody's lease."""
+    key = "matrix_resolve:1:{wk:example.org}:lease"
+    cache = RedisCache(redis_client, timeout=LONG)
+    for lasting in (None, 301_000):
+        await redis_client.set(key, "someone", px=lasting)
+        assert (await cache.lease(EXAMPLE, 2)).held
+        assert 0 < await redis_client.pttl(key) <= 2000
+    await redis_client.set(key, "someone", px=299_000)
+    assert not (await cache.lease(EXAMPLE, 2)).held
+    await redis_client.delete(key)
+    assert (await cache.lease(EXAMPLE, 3600)).held  # nor does ours last for longer
+    assert not (await RedisCache(redis_client, timeout=LONG).lease(EXAMPLE, 2)).held
 
 
 # Said in words
@@ -485,12 +611,18 @@ async def test_what_is_wrong_is_told(
     try:
         async with wrong(server, trouble) as client:
             clock = FakeClock()
-            cache = RedisCache(client, clock=clock, timeout=5)
-            for _ in range(2):
-                for operation in (*OPERATIONS.values(), *OPERATIONS.values()):
+            cache = RedisCache(client, clock=clock, timeout=0.3)
+            # What these two find out at once, the others tell too, be their time too short for it.
+            for operation in (cache.check, lambda: first_of_feed(cache)):
+                with pytest.raises(CacheError, match=WRONG[trouble]):
+                    await operation()
+            for tried in OPERATIONS.values():
+                for _ in range(2):
                     with pytest.raises(CacheError, match=WRONG[trouble]):
-                        await operation(cache)
-                clock.advance(2)
+                        await tried(cache)
+            clock.advance(2)
+            with pytest.raises(CacheError, match=WRONG[trouble]):
+                await cache.get(EXAMPLE)
     finally:
         await redis_client.config_set("requirepass", "")
 
@@ -549,6 +681,42 @@ async def test_what_was_said_before_silence(scripted: Scripted) -> None:
             clock.advance(1)
 
 
+async def test_what_was_said_while_it_was_tried_again(scripted: Scripted) -> None:
+    """It is heeded as if it had been said at once, though redis-py never told."""
+    clock = FakeClock()
+    scripted.answer = after_greetings(NOT_THE_ONE["LOADING"])
+    async with Redis(host="127.0.0.1", port=scripted.port) as client:
+        cache = RedisCache(client, clock=clock, timeout=0.3)
+        with pytest.raises(CacheError, match=r"^Redis: .*loading the dataset"):
+            await cache.get(EXAMPLE)
+        assert cache._link.replaced == 1
+        scripted.answer = lambda _: b""
+        clock.advance(1)
+        with pytest.raises(CacheError, match=r"^no answer .*before that: Redis: .*loading"):
+            await cache.get(EXAMPLE)
+
+
+async def test_check_does_not_try_again(scripted: Scripted) -> None:
+    """What hinders a connection is told at once, however often the client would try."""
+    scripted.answer = lambda _: NOT_THE_ONE["LOADING"]
+    async with Redis(host="127.0.0.1", port=scripted.port) as client:
+        with pytest.raises(CacheError, match="loading the dataset"):
+            await RedisCache(client).check()
+    assert scripted.connections == 1
+
+
+async def test_what_a_feed_was_told(scripted: Scripted) -> None:
+    """An operation that hears nothing tells what the feed has heard."""
+    scripted.answer = lambda _: NOT_THE_ONE["NOAUTH"]
+    async with Redis(host="127.0.0.1", port=scripted.port) as client:
+        cache = RedisCache(client, timeout=SHORT)
+        with pytest.raises(CacheError, match="Authentication required"):
+            await first_of_feed(cache)
+        scripted.answer = lambda _: b""
+        with pytest.raises(CacheError, match=r"no answer .*before that: .*Authentication required"):
+            await cache.get(EXAMPLE)
+
+
 async def test_check_of_a_redis_that_works(server: RedisServer, redis_client: Redis) -> None:
     """It says nothing, and what it leaves behind ends soon."""
     async with server.client() as client:
@@ -600,12 +768,12 @@ async def test_check_of_rights(server: RedisServer, redis_client: Redis, rights:
 
 
 @asynccontextmanager
-async def held_up(seconds: float = 2 * SHORT) -> AsyncIterator[None]:
-    """Hold the event loop up at each of its turns, if nothing is said for longer than time-outs."""
+async def held_up() -> AsyncIterator[None]:
+    """Hold the event loop up, at each of its turns for longer than time-outs are."""
 
     async def hold() -> None:
         while True:
-            time.sleep(seconds)  # noqa: ASYNC251
+            time.sleep(2 * SHORT)  # noqa: ASYNC251
             await asyncio.sleep(0)
 
     holding = asyncio.ensure_future(hold())
@@ -643,16 +811,6 @@ async def test_held_up_once_in_a_while(server: RedisServer, redis_client: Redis)
             assert (await asking).held
 
 
-async def test_loop_that_is_always_late_and_a_redis_that_hangs(scripted: Scripted) -> None:
-    """Nobody waits for ever, be the loop late each time."""
-    scripted.answer = after_greetings(b"")
-    async with Redis(host="127.0.0.1", port=scripted.port, socket_timeout=None) as client:
-        cache = RedisCache(client, clock=FakeClock(), timeout=SHORT)
-        async with asyncio.timeout(LONG), held_up(SHORT / 5):
-            with pytest.raises(CacheError, match="no answer"):
-                await cache.get(EXAMPLE)
-
-
 @pytest.mark.usefixtures("soon")
 async def test_feed_and_a_loop_that_is_held_up(server: RedisServer, redis_client: Redis) -> None:
     """A feed does not take it for silence that its own loop looks too late."""
@@ -670,25 +828,12 @@ async def test_feed_and_a_loop_that_is_held_up(server: RedisServer, redis_client
         assert await waiting == EXAMPLE.key
 
 
-async def test_patience_ends_with_what_is_awaited() -> None:
-    """No timer is left, whatever the end."""
-    loop = asyncio.get_running_loop()
-
-    async def fail() -> None:
-        raise ZeroDivisionError
-
-    assert await patience.patiently(LONG, asyncio.sleep(0, "done")) == "done"
-    with pytest.raises(ZeroDivisionError):
-        await patience.patiently(LONG, fail())
-    scheduled = [handle for handle in loop._scheduled if not handle.cancelled()]  # type: ignore[attr-defined]
-    assert scheduled == []
-
-
 async def test_time_out_of_its_own() -> None:
-    """A `TimeoutError` that the limit has not raised comes out as it is."""
+    """A `TimeoutError` that the limit has not raised comes out as it is, and no timer is left."""
 
     async def fail() -> None:
         raise TimeoutError
 
     with pytest.raises(TimeoutError):
         await patience.patiently(LONG, fail())
+    assert timers_of_ours() == []
