@@ -39,7 +39,6 @@ class Breaker:
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._again_at: float | None = None  # None: closed
         self._reason = ""  # why it is open
-        self._said = ""  # the last words of Redis or the system since it opened
 
     async def run(self, operation: Callable[[], Awaitable[_T]]) -> _T:
         """Return what `operation` does; raise `CacheError` if Redis fails, or has just failed."""
@@ -56,12 +55,11 @@ class Breaker:
                 told, is_another = failure(error), self._link.heed(error)
                 # Redis may also say no: that takes no time either.
                 if is_another or not isinstance(error, ResponseError):
-                    self._said = str(told)
-                    self._open(self._said)
+                    self._open(str(told))
                 raise told from error
             except CacheError as error:
                 raise self._timed_out(error) from error
-            self._again_at, self._said = None, ""
+            self._again_at, self._link.said = None, ""
             return done
 
     async def _renewed(self, operation: Callable[[], Awaitable[_T]]) -> _T:
@@ -72,9 +70,8 @@ class Breaker:
         """Open, and return what to tell: what was said before, if anything was, says more."""
         if isinstance(error.__cause__, RedisError):
             self._link.heed(error.__cause__)
-            self._said = str(error)
-        elif self._said:
-            error = CacheError(f"{error}; before that: {self._said}")
+        elif self._link.said:
+            error = CacheError(f"{error}; before that: {self._link.said}")
         self._open(str(error))
         return error
 

@@ -161,7 +161,7 @@ class RedisCache:
 
         A wrong address or password, a replica, a lack of rights: other operations, which soon give
         up, can't always tell. It connects anew and does all that a cache does, with keys of no
-        question; that takes 5 seconds at most, as long as redis-py tries again.
+        question, which takes 5 seconds at most.
         """
         self._link.doubt()
         try:
@@ -230,6 +230,7 @@ class RedisCache:
         """Do what a cache does, with keys of no question, which soon end."""
         link, keys, soon = self._link, self._keys("check"), 1000
         await link.renew()
+        await link.reach()
         await self._get(keys.entry)
         await self._lease(keys, soon / 1000)
         await PUT.run(link, keys, b"", b"{}", soon, "0")

@@ -25,6 +25,7 @@ async def messages(link: Link, channel: str) -> AsyncGenerator[bytes | str | Non
     try:
         async with link.pubsub() as feed:
             await _asked(link.renew())
+            await _asked(link.reach())
             await _asked(feed.subscribe(channel))
             listening = asked = False
             while True:
@@ -55,6 +56,7 @@ async def messages(link: Link, channel: str) -> AsyncGenerator[bytes | str | Non
         raise
     except (RedisError, OSError) as error:
         link.doubt()
+        link.heed(error)
         raise failure(error) from error
 
 

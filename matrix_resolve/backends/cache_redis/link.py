@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.client import NEVER_DECODE
 from redis.exceptions import InvalidResponse, RedisError
 
@@ -36,13 +38,15 @@ _LONGEST: Final = 200
 class Link:
     """A client and its connections.
 
-    `replaced` counts how often a Redis has said that it is not the one to ask.
+    `replaced` counts how often a Redis has said that it is not the one to ask. `said` is what it,
+    or the system, has said last of what is wrong, empty when all is well.
     """
 
     def __init__(self, client: Redis) -> None:
         self._client = client
         self._is_doubtful = False
         self.replaced = 0
+        self.said = ""
 
     async def command(self, *words: Any) -> Any:
         """Return what Redis does; texts are bytes, whatever the client makes of others.
@@ -58,12 +62,27 @@ class Link:
         """Return a subscriber, not connected yet."""
         return self._client.pubsub()
 
-    def heed(self, error: BaseException) -> bool:
+    def heed(self, error: RedisError | OSError) -> bool:
         """Take note of a failure; return whether who said it is not the one to ask."""
+        self.said = str(failure(error))
         said = f"{getattr(error, 'status_code', None)} {error}"[:_LONGEST]
-        is_another = isinstance(error, RedisError) and _NOT_THE_ONE.search(said) is not None
+        is_another = _NOT_THE_ONE.search(said) is not None
         self.replaced += is_another
         return is_another
+
+    async def reach(self) -> None:
+        """Connect once, and raise what hinders that.
+
+        redis-py tries again for so long that nobody may be left to hear of it.
+        """
+        make: Callable[[], Any] = self._client.connection_pool.make_connection
+        connection = make()
+        connection.retry = Retry(NoBackoff(), 0)
+        with readable():
+            try:
+                await connection.connect()
+            finally:
+                await connection.disconnect(nowait=True)
 
     def doubt(self) -> None:
         """Have no connection used again that has been idle since now."""
