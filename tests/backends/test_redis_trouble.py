@@ -480,14 +480,9 @@ async def test_subscription_that_ends(scripted: Scripted, more: bytes) -> None:
     ):
         assert await anext(feed) is None
         assert await anext(feed) == "wk:heard.example"
-<<<<<<< HEAD
         with pytest.raises(CacheError, match="has ended"):
             await anext(feed)
         assert [words[0] for words in scripted.commands].count(b"PING") == 0
-=======
-        with pytest.raises(CacheError):
-            await anext(feed)
->>>>>>> 1d02c44 (Find out at once what hinders a connection to Redis, and test what mutations survived)
 
 
 @pytest.mark.parametrize(("answer", "listens"), [(b"subscribe", True), (b"message", False)])
@@ -701,7 +696,6 @@ async def test_what_was_said_while_it_was_tried_again(scripted: Scripted) -> Non
             await cache.get(EXAMPLE)
 
 
-<<<<<<< HEAD
 async def test_check_does_not_try_again(scripted: Scripted) -> None:
     """What hinders a connection is told at once, however often the client would try."""
     scripted.answer = lambda _: NOT_THE_ONE["LOADING"]
@@ -723,8 +717,6 @@ async def test_what_a_feed_was_told(scripted: Scripted) -> None:
             await cache.get(EXAMPLE)
 
 
-=======
->>>>>>> 1d02c44 (Find out at once what hinders a connection to Redis, and test what mutations survived)
 async def test_check_of_a_redis_that_works(server: RedisServer, redis_client: Redis) -> None:
     """It says nothing, and what it leaves behind ends soon."""
     async with server.client() as client:
