@@ -60,17 +60,17 @@ class Turns:
         learned what need not be asked again, and when nobody can still be asking. However this
         context ends, the lease is given back, be it one that was taken and not told of.
         """
-        longest = self._longest(question)
+        longest, seconds = self._longest(question), self._seconds(question)
         time = asyncio.get_running_loop().time
         # Not all who have waited in vain ask at one moment.
-        until = time() + longest + self._rng.uniform(1, 3) * self._seconds(question)
+        until = time() + longest + self._rng.uniform(1, 3) * seconds
         pause = _FIRST_LOOK
         may_be_held = False
-        renewing: list[asyncio.Task[None]] = []
+        renewals: _Renewals | None = None
         try:
             while True:
                 may_be_held = True  # until it is known, if ever
-                lease = await self._lease(question, self._seconds(question))
+                lease = await self._lease(question, seconds)
                 may_be_held = lease is not None and lease.held
                 if lease is None:
                     break
@@ -80,7 +80,7 @@ class Turns:
                     if self._is_settled(entry):
                         break
                 if lease.held:
-                    renewing.append(asyncio.create_task(self._renew(question)))
+                    renewals = _Renewals(seconds / _RENEWALS, longest, self._renewal(question))
                 if lease.held or time() >= until:
                     break
                 await asyncio.sleep(pause)
@@ -88,25 +88,27 @@ class Turns:
             yield known
         finally:
             try:
-                await end_tasks(renewing)
+                if renewals is not None:
+                    await renewals.end()
             finally:
                 if may_be_held:
                     await self._release(question)
 
-    async def _renew(self, question: Question) -> None:
-        """Renew a lease that is held for as long as asking may take; not one lost to another."""
-        epoch, time = self._invalidations.epoch, asyncio.get_running_loop().time
-        seconds, until = self._seconds(question), time() + self._longest(question)
-        try:
-            while time() < until:
-                await asyncio.sleep(seconds / _RENEWALS)
-                if self._invalidations.since(epoch, question):
-                    break  # who asks asks in vain, so others may
-                lease = await self._lease(question, seconds)
-                if lease is not None and not lease.held:
-                    break
-        except Exception as error:
-            self._hooks.tell_bug(question, error, f"a lease could not be renewed: {question}")
+    def _renewal(self, question: Question) -> Callable[[], Awaitable[bool]]:
+        """Return what renews a lease that is held now, and returns whether it still is."""
+        epoch = self._invalidations.epoch
+
+        async def renewed() -> bool:
+            if self._invalidations.since(epoch, question):
+                return False  # who asks asks in vain, so others may
+            try:
+                lease = await self._lease(question, self._seconds(question))
+            except Exception as error:
+                self._hooks.tell_bug(question, error, f"a lease could not be renewed: {question}")
+                return False
+            return lease is None or lease.held
+
+        return renewed
 
     def _longest(self, question: Question) -> float:
         """Return for how many seconds a question may be asked."""
@@ -116,3 +118,33 @@ class Turns:
 
     def _seconds(self, question: Question) -> float:
         return min(_LEASE, self._longest(question))
+
+
+class _Renewals:
+    """Renews a lease `every` so many seconds, `longest` in all, for as long as it is held.
+
+    There is no task before the first time: most questions are answered sooner.
+    """
+
+    def __init__(self, every: float, longest: float, renew: Callable[[], Awaitable[bool]]) -> None:
+        self._every = every
+        self._renew = renew
+        loop = asyncio.get_running_loop()
+        self._until = loop.time() + longest
+        self._tasks: list[asyncio.Task[None]] = []
+        self._timer = loop.call_later(every, self._begin)
+
+    async def end(self) -> None:
+        """Renew it no more."""
+        self._timer.cancel()
+        await end_tasks(self._tasks)
+
+    def _begin(self) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(self._go_on()))
+
+    async def _go_on(self) -> None:
+        loop = asyncio.get_running_loop()
+        is_held = await self._renew()
+        while is_held and loop.time() + self._every < self._until:
+            await asyncio.sleep(self._every)
+            is_held = await self._renew()
