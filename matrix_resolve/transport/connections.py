@@ -107,6 +107,11 @@ class Connections:
             transport.abort()
             return
 
+    def make_do(self) -> None:
+        """Give an idle connection up if somebody waits for room."""
+        if any(not freed.done() for freed in self._waiting):
+            self.give_up_idle()
+
     def _is_full(self) -> bool:
         return len(self._open) + self._promised >= self._most
 
@@ -144,6 +149,8 @@ class Socket(socket.socket):
         if transport.is_closing():
             self.used()
             asyncio.get_running_loop().call_later(_PARTING, transport.abort)
+        else:
+            self._connections.make_do()
 
     def close(self) -> None:
         """Close the socket."""

@@ -189,3 +189,17 @@ def test_what_is_affordable(monkeypatch: pytest.MonkeyPatch) -> None:
         assert affordable(0.5, 1000) == most
     monkeypatch.setitem(__import__("sys").modules, "resource", None)
     assert affordable(0.5, 1000) == 1000
+
+
+async def test_one_that_becomes_idle_makes_room_for_who_waits() -> None:
+    """Who found no idle connection gets the room of the next that is."""
+    connections = Connections(1)
+    sock = await opened(connections)
+    waiting = asyncio.create_task(opened(connections))
+    await settled()
+    assert not waiting.done()
+    transport = idle(sock)
+    await settled()
+    assert transport.closing
+    assert waiting.done()
+    waiting.result().close()
