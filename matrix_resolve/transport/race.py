@@ -15,6 +15,8 @@ from matrix_resolve.transport.failures import Failure
 # connected (RFC 8305, 5), and until TLS has.
 _TCP_HEAD_START: Final = 0.25
 _TLS_HEAD_START: Final = 1.5
+# Within these an idle connection that is given up is closed (seconds).
+_TO_CLOSE: Final = 0.05
 # An address that failed, or was overtaken, is tried after the others for so long (seconds).
 _TRIED_LAST_FOR: Final = 60.0
 _MOST_FAILED: Final = 10_000
@@ -117,6 +119,9 @@ class Race:
                         break
                 if self._winner is not None:
                     break
+                if not task.done() and place + 1 < len(attempts):
+                    until = max(started + min(_TLS_HEAD_START, share), now() + _TO_CLOSE)
+                    await self._make_room(attempts[place + 1], until)
             while self._running:
                 done, _ = await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
@@ -131,6 +136,37 @@ class Race:
                 task.cancel()
             if self._running:
                 await asyncio.wait(self._running)
+            for attempt in attempts:
+                self._dialler.connections.leave_room(attempt)
+
+    async def _make_room(self, attempt: Attempt, until: float) -> None:
+        """Have room for one more attempt, if not beside those that are made then in their place."""
+        now = asyncio.get_running_loop().time
+        room = asyncio.create_task(self._dialler.connections.make_room(attempt))
+        try:
+            while not room.done() and self._winner is None and (left := until - now()) > 0:
+                running = {task for task in self._running if not task.done()}
+                await asyncio.wait(
+                    [room, *running], timeout=left, return_when=asyncio.FIRST_COMPLETED
+                )
+            if room.done() or self._winner is not None:
+                return
+            running = {task for task in self._running if not task.done()}
+            for task in running:
+                task.cancel()
+                self._fail(self._running[task], Failure("no connection when another had its turn"))
+            if running:
+                await asyncio.wait(running)
+            for task in running:
+                del self._running[task]
+        finally:
+            room.cancel()
+            await asyncio.wait([room])
+
+    def _fail(self, attempt: Attempt, failure: Failure) -> None:
+        self._dialler.failed(attempt)
+        at: Sequence[str | None] = attempt.dialled or [None]
+        self._failures |= dict.fromkeys(at, failure)
 
     async def _go(self, attempt: Attempt) -> aiohttp.ClientResponse | None:
         """Make one attempt; return None if there is no connection."""
@@ -138,7 +174,14 @@ class Race:
         attempt.race = self
         try:
             if not attempt.has_room:
-                await connections.make_room(attempt)
+                try:
+                    async with asyncio.timeout_at(self._until):
+                        await connections.make_room(attempt)
+                except TimeoutError:  # the address was not dialled, so nothing is held against it
+                    failure = Failure("no room for one more connection", is_own=True)
+                    at = [address for address, _ in attempt.addresses or ()]
+                    self._failures |= dict.fromkeys(at, failure)
+                    return None
             seconds = self._until - asyncio.get_running_loop().time()
             response = await self._send(attempt, max(seconds, _LEAST))
         except aiohttp.ConnectionTimeoutError:
@@ -153,7 +196,5 @@ class Race:
             return response
         finally:
             connections.leave_room(attempt)
-        self._dialler.failed(attempt)
-        at: Sequence[str | None] = attempt.dialled or [None]
-        self._failures |= dict.fromkeys(at, failure)
+        self._fail(attempt, failure)
         return None

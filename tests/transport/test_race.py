@@ -214,11 +214,11 @@ def test_room_that_is_not_used_is_left(doors: list[Door]) -> None:
 
 
 def test_a_rival_waits_for_room() -> None:
-    """Where there is room for one only, the next is dialled when that has ended."""
+    """Where there is room for one only, the next is dialled when that has had its turn."""
     story = Story(Door(tcp=0.1, fails=math.inf), GOOD, room=1)
-    assert leaping(story.run()) is None
+    assert leaping(story.run()) == 2
     assert story.dialled[1] == 0
-    assert story.ended[1] == 5
+    assert story.ended[1] == story.dialled[2] < 2
 
 
 async def test_what_a_caller_does_wrong() -> None:
@@ -232,3 +232,31 @@ async def test_what_a_caller_does_wrong() -> None:
     attempts = [Attempt("key", "a.test", [(ip, 443)], Budget()) for ip in ("::1", "::2")]
     with pytest.raises(TypeError):
         await race.run(attempts)
+
+
+@pytest.mark.parametrize("room", [1, 2])
+@pytest.mark.parametrize("bad", [MUTE, NOWHERE], ids=["mute", "nowhere"])
+def test_without_room_they_take_turns(room: int, bad: Door) -> None:
+    """Where there is no room beside those being dialled, the next is dialled in their place."""
+    story = Story(bad, bad, GOOD, room=room)
+    assert leaping(story.run()) == 3
+    assert list(story.dialled) == [1, 2, 3]
+    assert max(story.dialled.values()) <= 3.2
+    assert sorted(map(str, story.failures)) == ["192.0.2.1", "192.0.2.2"]
+    assert story.dialler.connections._promised == 0
+
+
+def test_what_was_not_dialled_is_not_blamed() -> None:
+    """An address for which there was never room is as good as before, and the trouble our own."""
+    story = Story(MUTE, GOOD, room=1)
+
+    async def run() -> int | None:
+        other = Attempt("key", "b.test", [("192.0.2.9", 443)], Budget())
+        race = asyncio.create_task(story.run())
+        await asyncio.sleep(1)
+        asyncio.get_running_loop().create_task(story.dialler.connections.make_room(other))
+        return await race
+
+    assert leaping(run()) is None
+    assert story.failures["192.0.2.2"].is_own
+    assert story.dialled == {1: 0}
