@@ -4,6 +4,7 @@ import asyncio
 import io
 import math
 import re
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final
 
@@ -53,8 +54,8 @@ class Outgoing:
         self.headers: Final = _headers(kwargs.pop("headers", None))
         self.max_body: Final = max_body
         self._timeout = _timeout(kwargs.pop("timeout", timeout))
-        if isinstance(kwargs.get("data"), aiohttp.FormData):
-            kwargs["data"] = kwargs["data"]()  # which can be sent again
+        if "data" in kwargs:
+            kwargs["data"] = _repeatable(kwargs["data"])
         self.kwargs: Final = kwargs
         self.awaits = "turn to be sent"
         self.connect_timeout: Final = self._timeout.connect
@@ -93,8 +94,24 @@ class Outgoing:
     @property
     def has_one_try(self) -> bool:
         """Whether the body is an open file, which aiohttp closes (in a while) at any failure."""
-        data = self.kwargs.get("data")
-        return isinstance(data, io.IOBase) and not isinstance(data, io.BytesIO | io.StringIO)
+        return _has_file(self.kwargs.get("data"))
+
+
+def _repeatable(data: Any) -> Any:
+    """Return `data` so that it can be sent again, if it isn't an open file."""
+    if isinstance(data, io.BytesIO | io.StringIO):
+        return data.read()  # aiohttp would read on where it, or the attempt before, came to
+    if isinstance(data, Mapping | list | tuple):
+        data = aiohttp.FormData(data)
+    return data() if isinstance(data, aiohttp.FormData) else data
+
+
+def _has_file(data: Any) -> bool:
+    if isinstance(data, aiohttp.MultipartWriter):
+        return any(_has_file(part) for part, *_ in data)
+    if isinstance(data, aiohttp.payload.IOBasePayload):
+        data = data._value
+    return isinstance(data, io.IOBase) and not isinstance(data, io.BytesIO | io.StringIO)
 
 
 class _InTime:

@@ -12,11 +12,12 @@ from typing import Any
 
 import aiohttp
 import pytest
-from houses import with_ipv6
+from houses import CERTIFICATES, with_ipv6
 from multidict import CIMultiDict, CIMultiDictProxy
-from worlds import FED, HANGS, client_of
+from worlds import FED, HANGS, World, client_of
 
 from matrix_resolve import (
+    AddressPolicy,
     Attempt,
     ConnectError,
     FederationClient,
@@ -484,6 +485,7 @@ BODIES: dict[str, tuple[Callable[[], dict[str, Any]], bytes]] = {
     "form": (lambda: {"data": {"a": "b c"}}, b"a=b+c"),
     "async generator": (lambda: {"data": pieces()}, b"onetwo"),
     "BytesIO": (lambda: {"data": io.BytesIO(b"in memory")}, b"in memory"),
+    "StringIO": (lambda: {"data": io.StringIO("in memory")}, b"in memory"),
 }
 
 
@@ -537,6 +539,67 @@ async def test_an_open_file(loopback_federation: LoopbackFederation, tmp_path: P
         assert await answered(client, "c.example", "/x", "PUT", data=b"again") == 200
     assert last(loopback_federation).target == ("b.example", 2)
     assert loopback_federation.request_counts["c.example", "/.well-known/matrix/server"] == 1
+
+
+FILES: dict[str, Callable[[Any], Any]] = {
+    "in a form": lambda file: _form(file),
+    "in a dict": lambda file: {"file": file},
+    "as a payload": aiohttp.payload.BufferedReaderPayload,
+}
+
+
+def _form(file: Any) -> aiohttp.FormData:
+    form = aiohttp.FormData()
+    form.add_field("file", file)
+    return form
+
+
+@pytest.mark.parametrize("wrapped", FILES.values(), ids=FILES)
+async def test_an_open_file_within_a_body(
+    loopback_federation: LoopbackFederation, tmp_path: Path, wrapped: Callable[[Any], Any]
+) -> None:
+    """A file in a form is one all the same: a failure is told, and no bare `ValueError`."""
+    (tmp_path / "body").write_bytes(b"on disk")
+    loopback_federation.add(NAME, srv=[("dead.example", 1), ("b.example", 2)])
+    loopback_federation.add("dead.example", ports=[])
+    async with client_of(loopback_federation) as client:
+        with pytest.raises(ConnectError, match="an open file, can't be sent again"):
+            await answered(client, NAME, "/x", "PUT", data=wrapped((tmp_path / "body").open("rb")))
+        assert (
+            await answered(client, NAME, "/x", "PUT", data=wrapped((tmp_path / "body").open("rb")))
+            == 200
+        )
+    assert b"on disk" in last(loopback_federation).body
+
+
+@pytest.mark.parametrize("body", [io.BytesIO, lambda data: io.StringIO(data.decode())])
+async def test_a_body_in_memory_is_repeated_whole(body: Callable[[bytes], Any]) -> None:
+    """What is sent again when a kept connection closes is the whole body."""
+    received: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for answers in (True, bool(received)):  # the first connection answers once
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
+            received.append(await reader.readexactly(length))
+            if len(received) == 2 or not answers:
+                break
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            await writer.drain()
+        writer.close()
+
+    world = World()
+    world.addresses.answers[NAME] = ["127.0.0.1"]
+    context = CERTIFICATES.server_context(NAME, Certificate.VALID)
+    async with (
+        await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server,
+        world.resolver(address_policy=AddressPolicy.allow_all()) as resolver,
+        open_federation_client(resolver, ssl_context=CERTIFICATES.client_context()) as client,
+    ):
+        name = f"{NAME}:{server.sockets[0].getsockname()[1]}"
+        assert await answered(client, name, method="PUT", data=b"first") == 200
+        assert await answered(client, name, method="PUT", data=body(b"second")) == 200
+    assert received == [b"first", b"second", b"second"]
 
 
 async def test_a_closed_file(loopback_federation: LoopbackFederation, tmp_path: Path) -> None:
