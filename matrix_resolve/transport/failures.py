@@ -2,8 +2,10 @@
 
 import errno
 from collections.abc import Collection
+from http import HTTPStatus
 from typing import Final
 
+import aiohttp
 from attrs import frozen
 
 from matrix_resolve.errors import is_own_trouble
@@ -27,10 +29,27 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException) -> "Failure":
         """Return the failure that aiohttp tells."""
+        if _is_of_proxy(error):
+            return cls(_of_proxy(error), is_own=True, is_general=True)
         is_own = is_own_trouble(error)
         cause = error.__cause__
         is_general = is_own and isinstance(cause, OSError) and cause.errno in _RESOURCES
         return cls(in_words(error), is_own, is_general)
+
+
+def _is_of_proxy(error: BaseException) -> bool:
+    """Return whether our own proxy was not found, not reached, or asks for another password.
+
+    Other statuses of a proxy's are about the server. Names of servers are never asked by aiohttp.
+    """
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return error.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
+    return isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientConnectorDNSError)
+
+
+def _of_proxy(error: BaseException) -> str:
+    told = in_words(error)
+    return told if isinstance(error, aiohttp.ClientHttpProxyError) else f"the proxy: {told}"
 
 
 def are_own(failures: Collection[Failure]) -> bool:

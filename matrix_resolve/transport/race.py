@@ -165,7 +165,8 @@ class Race:
 
     def _fail(self, attempt: Attempt, failure: Failure) -> None:
         self._dialler.failed(attempt)
-        at: Sequence[str | None] = attempt.dialled or [None]
+        # Through a proxy, what was dialled is no address of the host's.
+        at: Sequence[str | None] = (attempt.addresses and attempt.dialled) or [None]
         self._failures |= dict.fromkeys(at, failure)
 
     async def _go(self, attempt: Attempt) -> aiohttp.ClientResponse | None:

@@ -14,6 +14,8 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.__cause__, Exception):
         error = error.__cause__
     told = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        told = f"the proxy answered {error.status} {told}"
     line = " ".join(told.split()) or type(error).__name__
     return ascii(line[:_MOST])[1:-1]
 

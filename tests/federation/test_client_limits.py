@@ -591,3 +591,44 @@ async def test_names_that_idna_refuses(
     finally:
         await house.aclose()
     assert house.entered
+
+
+async def _answers(status: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(f"HTTP/1.1 {status} no\r\nContent-Length: 0\r\n\r\n".encode())
+    await writer.drain()
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("proxy", "is_own", "told"),
+    [
+        ("closed", True, "the proxy: .*refused|the proxy: .*Connect call failed"),
+        ("unknown", True, "the proxy: "),
+        (407, True, "the proxy answered 407 no"),
+        (502, False, "the proxy answered 502 no"),
+    ],
+)
+async def test_a_proxy_that_fails(
+    loopback_federation: LoopbackFederation,
+    environment: pytest.MonkeyPatch,
+    proxy: str | int,
+    is_own: bool,
+    told: str,
+) -> None:
+    """What fails at the proxy is told as that; what is our own trouble there blames no server."""
+    loopback_federation.add(NAME)
+    status = proxy if isinstance(proxy, int) else 0
+    async with await asyncio.start_server(
+        lambda reader, writer: _answers(status, reader, writer), "127.0.0.1", 0
+    ) as server:
+        port = server.sockets[0].getsockname()[1]
+        if proxy == "closed":
+            server.close()
+        host = "proxy.invalid" if proxy == "unknown" else "127.0.0.1"
+        environment.setenv("https_proxy", f"http://{host}:{port}")
+        async with client_of(loopback_federation, trust_env=True) as client:
+            with pytest.raises(ConnectError, match=told) as caught:
+                await got(client)
+    assert ("trouble of our own" in str(caught.value)) is is_own
+    assert {attempt.address for attempt in caught.value.attempts} == {None}
