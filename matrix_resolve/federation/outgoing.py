@@ -58,7 +58,9 @@ class Outgoing:
             kwargs["data"] = _repeatable(kwargs["data"])
         self.kwargs: Final = kwargs
         self.awaits = "turn to be sent"
-        self.connect_timeout: Final = self._timeout.connect
+        self.connect_timeout: Final = min(
+            filter(None, (self._timeout.connect, self._timeout.sock_connect)), default=None
+        )
         self._began = asyncio.get_running_loop().time()
         total = self._timeout.total
         self.ends_at = None if total is None else self._began + total

@@ -585,3 +585,14 @@ async def test_a_certificate_for_the_srv_target(
         assert reached(loopback_federation) == []
         assert loopback_federation.connections[FIRST, 8450] > 0
         assert await target_of(client, f"{FIRST}:8450") == FIRST  # for its own name it is good
+
+
+@on_linux
+@pytest.mark.parametrize("limit", ["connect", "sock_connect"])
+async def test_the_limit_that_was_given_is_told(limit: str) -> None:
+    """A time-out for connecting tells the seconds that were given for it."""
+    given = aiohttp.ClientTimeout(**{limit: 0.2})
+    async with house({IPV4[0]: Silent()}) as (client, opened):
+        with pytest.raises(ConnectError, match=r"no connection within 0\.2 s"):
+            async with client.request("GET", f"{NAME}:{opened.port}", "/", timeout=given):
+                pass
