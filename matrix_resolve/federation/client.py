@@ -14,7 +14,7 @@ from matrix_resolve.core.names import IPAddress, ServerName
 from matrix_resolve.core.resolution import Resolution
 from matrix_resolve.errors import AddressNotAllowedError, ConnectError
 from matrix_resolve.federation.environment import EnvironmentProxy
-from matrix_resolve.federation.outgoing import Outgoing
+from matrix_resolve.federation.outgoing import InTime, Outgoing
 from matrix_resolve.federation.response import FederationResponse
 from matrix_resolve.federation.target import Attempt, TargetRequest
 from matrix_resolve.federation.unreachable import Unreachable
@@ -101,9 +101,7 @@ async def _opened(
         try:
             yield client
         finally:
-            # aiohttp would leave who reads a body waiting for more.
-            for response in [*client._responses]:
-                response.close()
+            client._close()
 
 
 class FederationClient:
@@ -131,6 +129,7 @@ class FederationClient:
         self._most_per_server = max_connections_per_server
         self._turns_of = WeakValueDictionary[str, asyncio.Semaphore]()
         self._responses = WeakSet[aiohttp.ClientResponse]()
+        self._under_way = set[InTime]()
         self._unreachable = Unreachable()
 
     @asynccontextmanager
@@ -167,14 +166,24 @@ class FederationClient:
         if turn is None:
             turn = self._turns_of[name] = asyncio.Semaphore(self._most_per_server)
         async with AsyncExitStack() as held:
-            async with request.in_time():
+            async with request.in_time() as in_time:
+                self._under_way.add(in_time)
+                held.callback(self._under_way.discard, in_time)
                 await held.enter_async_context(turn)
                 await held.enter_async_context(self._turns)
                 response = await self._send(request, server_name)
                 response.outgoing = request
                 self._responses.add(response)
                 await held.enter_async_context(response)
+                self._under_way.discard(in_time)
             yield response
+
+    def _close(self) -> None:
+        """End what is under way; aiohttp would leave it waiting, for bodies and connections."""
+        for in_time in [*self._under_way]:
+            in_time.close()
+        for response in [*self._responses]:
+            response.close()
 
     async def _send(self, request: Outgoing, server_name: str | ServerName) -> FederationResponse:
         """Go through the targets, and once more through those of a fresh resolution."""

@@ -65,9 +65,9 @@ class Outgoing:
         total = self._timeout.total
         self.ends_at = None if total is None else self._began + total
 
-    def in_time(self) -> "_InTime":
+    def in_time(self) -> "InTime":
         """Return a context that raises `TimeoutError` when the time of the request is used up."""
-        return _InTime(self)
+        return InTime(self)
 
     def is_late(self) -> bool:
         """Return whether the time of the request is used up."""
@@ -116,15 +116,23 @@ def _has_file(data: Any) -> bool:
     return isinstance(data, io.IOBase) and not isinstance(data, io.BytesIO | io.StringIO)
 
 
-class _InTime:
+class InTime:
     """A context that ends in time, and tells what was awaited if it did not."""
 
     def __init__(self, outgoing: Outgoing) -> None:
         self._outgoing = outgoing
+        self._is_closed = False
         self._limit = asyncio.timeout_at(outgoing.ends_at)
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> "InTime":
         await self._limit.__aenter__()
+        return self
+
+    def close(self) -> None:
+        """End it now, because the client is closed."""
+        self._is_closed = True
+        if not self._limit.expired():
+            self._limit.reschedule(0)  # a moment long past
 
     async def __aexit__(
         self,
@@ -135,6 +143,8 @@ class _InTime:
         try:
             await self._limit.__aexit__(exc_type, exc_value, traceback)
         except TimeoutError as error:
+            if self._is_closed:
+                raise RuntimeError("the client is closed") from error
             raise self._outgoing.told(error) from error
         if isinstance(exc_value, TimeoutError):
             raise self._outgoing.told(exc_value) from exc_value
