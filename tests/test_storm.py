@@ -253,13 +253,13 @@ def test_callers_who_give_up(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fetches", "without", "count", "rounds"),
-    [(100, 400, 500, 1), (10, 40, 50, 1), (20, 10, 30, 1), (10, 20, 60, 2), (10, 0, 50, 5)],
+    ("fetches", "without", "count", "seconds"),
+    [(100, 400, 500, 3), (10, 40, 50, 3), (20, 10, 30, 3), (10, 20, 60, 3), (10, 0, 50, 11)],
 )
 def test_the_stalled_leave_their_slots(
-    monkeypatch: pytest.MonkeyPatch, fetches: int, without: int, count: int, rounds: int
+    monkeypatch: pytest.MonkeyPatch, fetches: int, without: int, count: int, seconds: float
 ) -> None:
-    """Stalled servers hold up the living for as many time-outs as it takes to let all begin."""
+    """Stalled servers hold up the living for a moment, or for a time-out if none leaves its slot."""
     if without != 400:  # which is promised, so that row must find it as it is
         monkeypatch.setattr(slots, "_MOST_WITHOUT", without)
     world = World()
@@ -277,6 +277,6 @@ def test_the_stalled_leave_their_slots(
             assert list(map(said, resolutions)) == list(map(expected, living + stalled))
             return answered
 
-    assert leaping(storm()) // Policy().well_known_timeout == rounds
+    assert leaping(storm()) <= seconds
     assert world.most_fetching == fetches + without
     assert world.fetches == Counter(stalled + living)

@@ -1,11 +1,12 @@
 """Stalled servers ahead of living ones: do they hold up the living?
 
-    python tests/benchmarks/stalled.py [--names N] [--kind stalled|blackholed|dripping]
+    python tests/benchmarks/stalled.py [--names N ...] [--kind stalled|blackholed|dripping]
 
-Resolves 500 names whose web servers never answer and after them, in the same moment, 500 that
-live: once through a fetcher that is made up, so that nothing but the resolver's own time-outs
-ends a fetch, and once over real sockets with the servers of `storm.py`. Prints what share of the
-living is answered within 15 s, and whether that is enough; the exit status tells the same.
+Resolves 1,000 names whose web servers never answer and after them, in the same moment, 1,000 that
+live, and then 2,000 and 2,000: once through a fetcher that is made up, so that nothing but the
+resolver's own time-outs ends a fetch, and once over real sockets with the servers of `storm.py`.
+Prints what share of the living is answered within 15 s, and whether that is enough; the exit status
+tells the same.
 """
 
 import argparse
@@ -64,14 +65,14 @@ def tell(how: str, outcomes: Sequence[Outcome]) -> bool:
 def main() -> int:
     """Resolve both ways; return the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--names", type=int, default=500)
+    parser.add_argument("--names", type=int, nargs="+", default=[1000, 2000])
     parser.add_argument("--kind", choices=("stalled", "blackholed", "dripping"), default="stalled")
     arguments = parser.parse_args()
-    names = [*names_of(arguments.kind, arguments.names), *names_of("port", arguments.names)]
-    met = [
-        tell("a fetcher made up", asyncio.run(made_up(names))),
-        tell("over sockets", asyncio.run(by_sockets(names))),
-    ]
+    met = []
+    for count in arguments.names:
+        names = [*names_of(arguments.kind, count), *names_of("port", count)]
+        met.append(tell(f"{count:,}, a fetcher made up", asyncio.run(made_up(names))))
+        met.append(tell(f"{count:,}, over sockets", asyncio.run(by_sockets(names))))
     return 0 if all(met) else 1
 
 

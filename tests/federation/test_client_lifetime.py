@@ -94,7 +94,8 @@ async def test_open_sockets_are_bounded(
                 await asked(client, name)
         # A server may see a new connection before it sees that an old one is closed.
         assert busy.connected <= 20
-        assert await settled(loopback_federation, 10) == 10
+        # Those that became idle while others waited were given up for them.
+        assert 1 <= await settled(loopback_federation, 10) <= 10
     assert await settled(loopback_federation) == 0
 
 
@@ -247,7 +248,8 @@ async def test_ended_at_any_step(loopback_federation: LoopbackFederation, closes
             (end,) = await asyncio.gather(request, return_exceptions=True)
             ended[type(end).__name__] += 1
             assert await settled(loopback_federation) == 0
-            while len(asyncio.all_tasks()) > tasks:  # what the resolver cancelled ends in a while
+            # What the resolver cancelled ends in a while.
+            while len(asyncio.all_tasks()) > tasks:  # noqa: ASYNC110
                 await asyncio.sleep(0)
     assert ended["int"] > 0
     assert ended["RuntimeError" if closes else "CancelledError"] > 0
@@ -265,7 +267,7 @@ async def test_closed_while_connecting(loopback_federation: LoopbackFederation) 
             resolver, max_connections=1, connect_timeout=10 * HANGS, timeout=None
         ) as client:
             requests = [asyncio.ensure_future(asked(client)) for _ in range(3)]
-            while not served(loopback_federation):
+            while not served(loopback_federation):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         for end in await asyncio.gather(*requests, return_exceptions=True):
             assert isinstance(end, RuntimeError)

@@ -440,7 +440,7 @@ class Walk:
             assert subject.source.fetches == 0
             assert (flights._flights, flights._given_up, flights._in_the_air) == ({}, {}, set())
             upstream, policy = flights._services.upstream, subject.resolver._policy
-            assert upstream._fetch_slots._free._value == policy.max_well_known_fetches
+            assert upstream._fetch_slots._free == policy.max_well_known_fetches
             assert upstream._fetch_slots._without == 0
             assert upstream._dns_slots._value == policy.max_dns_lookups
             # One that was granted to who is cancelled before it is told ends by itself.
