@@ -259,7 +259,7 @@ def test_callers_who_give_up(caplog: pytest.LogCaptureFixture) -> None:
 def test_the_stalled_leave_their_slots(
     monkeypatch: pytest.MonkeyPatch, fetches: int, without: int, count: int, seconds: float
 ) -> None:
-    """Stalled servers hold up the living for a moment, or for a time-out if none leaves its slot."""
+    """Stalled servers hold up the living for a moment, or a time-out if none leaves its slot."""
     if without != 400:  # which is promised, so that row must find it as it is
         monkeypatch.setattr(slots, "_MOST_WITHOUT", without)
     world = World()

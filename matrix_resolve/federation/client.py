@@ -220,7 +220,7 @@ class FederationClient:
             )
             response = None
             try:
-                request.awaits = f"response from {target}"
+                request.awaits = f"connection to {target}"
                 response = await request_to.response()
                 only_forbidden = False
             except AddressNotAllowedError as error:

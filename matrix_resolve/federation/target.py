@@ -71,6 +71,7 @@ class TargetRequest:
             connect_timeout=self._connect_timeout,
             budget=Budget(_BEFORE_BODY),
             proxy=proxy,
+            connected=self._connected,
         )
         self.failures: dict[str | None, Failure] = self._dialling.failures
 
@@ -108,6 +109,9 @@ class TargetRequest:
             forbidden = Failure("the address policy forbids it")
             self.failures |= {str(address): forbidden for address in error.addresses}
             raise
+
+    def _connected(self) -> None:
+        self._outgoing.awaits = f"response from {self._target}"
 
     @property
     def attempts(self) -> list[Attempt]:

@@ -37,8 +37,8 @@ class Attempt:
     """What one request of aiohttp's may dial, and how far it has come.
 
     `host`, in lower case, is dialled at `addresses`; any other host is a proxy. With None only a
-    connection may be used that is open already. aiohttp shares the current attempt by the context
-    of its task.
+    connection may be used that is open already. `connected` is called when there is a connection.
+    aiohttp shares the current attempt by the context of its task.
     """
 
     def __init__(
@@ -47,11 +47,13 @@ class Attempt:
         host: str,
         addresses: Sequence[SocketAddress] | None,
         budget: Budget,
+        connected: Callable[[], None] = lambda: None,
     ) -> None:
         self.key: Final = key
         self.host: Final = host
         self.addresses: Final = addresses
         self.budget: Final = budget
+        self._connected = connected
         self.has_room = False
         self.has_tcp = False
         self.has_sent = False
@@ -83,3 +85,4 @@ class Attempt:
         if self.race is not None:
             self.race.claim(self)
         self.has_sent = True
+        self._connected()

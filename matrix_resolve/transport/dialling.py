@@ -1,6 +1,6 @@
 """The way to one host: a connection that is open, or else the first of its addresses to answer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Final
 
 import aiohttp
@@ -19,8 +19,9 @@ class Dialling:
 
     `find` gives the (IP address, port) pairs to dial, in order; it is called when there is no open
     connection to use again, and has its own time; none found is none to dial. `proxy` are aiohttp's
-    settings for one. What is received is taken off `budget`.
-    `failures` tells why each address, or None for the host as a whole, could not be connected to.
+    settings for one. `connected` is called when there is a connection. What is received is taken
+    off `budget`. `failures` tells why each address, or None for the host as a whole, could not be
+    connected to.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Dialling:
         connect_timeout: float,
         budget: Budget | None = None,
         proxy: Mapping[str, Any] | None = None,
+        connected: Callable[[], None] = lambda: None,
     ) -> None:
         self._dialler = dialler
         self._host = host.lower()  # so that spellings of a name share connections
@@ -43,6 +45,7 @@ class Dialling:
         self._connect_timeout = connect_timeout
         self._budget = budget or Budget()
         self._proxy = proxy or {}
+        self._connected = connected
         self.failures: dict[str | None, Failure] = {}
 
     async def request(
@@ -80,7 +83,7 @@ class Dialling:
 
         if can_repeat and self._dialler.connections.has_idle(key):
             try:
-                return await send(Attempt(key, self._host, None, self._budget), None)
+                return await send(self._attempt(key, None), None)
             except aiohttp.ClientConnectorError:
                 pass  # it has been closed meanwhile
         together: Sequence[Sequence[SocketAddress]] = [()]
@@ -93,7 +96,10 @@ class Dialling:
             if can_repeat:
                 together = [[address] for address in together[0]]
         race = Race(self._dialler, send, self._connect_timeout, self.failures)
-        return await race.run([Attempt(key, self._host, at, self._budget) for at in together])
+        return await race.run([self._attempt(key, at) for at in together])
+
+    def _attempt(self, key: Hashable, addresses: Sequence[SocketAddress] | None) -> Attempt:
+        return Attempt(key, self._host, addresses, self._budget, self._connected)
 
     def _authority(self) -> str:
         """Return what stands in the URL: a literal is dialled as it stands there."""

@@ -138,7 +138,8 @@ class GuardedContext(ssl.SSLContext):
     _context: ssl.SSLContext
     _turn: Turn | None
 
-    def __new__(cls, context: ssl.SSLContext, turn: Turn | None = None) -> "GuardedContext":  # noqa: D102
+    def __new__(cls, context: ssl.SSLContext, turn: Turn | None = None) -> "GuardedContext":
+        """Wrap `context`; an `ssl.SSLContext` has no `__init__` to do that in."""
         guarded = super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
         guarded._context = context
         guarded._turn = turn

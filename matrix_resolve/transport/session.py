@@ -1,6 +1,6 @@
 """The only kind of aiohttp session there is here."""
 
-import encodings.idna  # noqa: F401  # or the first name would import it, for want of descriptors in vain
+import encodings.idna  # noqa: F401  # else the first name does, which needs a descriptor
 import ssl
 from typing import Any
 

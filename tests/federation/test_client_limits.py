@@ -441,6 +441,7 @@ async def test_a_dead_server_is_not_dialled_again(
 @pytest.mark.parametrize(
     ("declared", "told"),
     [
+        ({"serves": Silent()}, rf"{NAME}:8450: no connection to {NAME}:8450 after [\d.]+ s"),
         ({"serves": Slow(60)}, rf"{NAME}:8450: no response from {NAME}:8450 after [\d.]+ s"),
         ({"serves": Dripping(b"x" * 999)}, rf"{NAME}:8450: no rest of the response after [\d.]+ s"),
     ],

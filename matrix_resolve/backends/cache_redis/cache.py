@@ -43,8 +43,6 @@ _CHECK: Final = 5.0
 _TRIES: Final = 5
 # So many deletions that failed in an outage are made up for, the latest.
 _MOST_UNDELETED: Final = 10_000
-# The largest entry has twice 64 records with names of 253 octets. More is not ours to parse.
-_LARGEST: Final = 1 << 18
 # The longest message of ours has a question's key, with a name of 253 octets and two labels.
 _LONGEST_MESSAGE: Final = 512
 
@@ -263,10 +261,8 @@ class RedisCache:
 
 def _parsed(data: bytes | None) -> CacheEntry | None:
     """Return the entry in `data`, None if it is none."""
-    if not data or len(data) > _LARGEST:
-        return None
     try:
-        return CacheEntry.from_json(data)
+        return CacheEntry.from_json(data) if data else None
     except CacheError:
         return None
 
