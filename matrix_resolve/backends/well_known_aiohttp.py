@@ -26,6 +26,10 @@ from matrix_resolve.transport.race import Dialler
 from matrix_resolve.transport.session import open_session
 from matrix_resolve.transport.words import in_words, together
 
+# Of the files that this process may open, in sockets: other lookups, clients and the application
+# want some too. More are never of use: so many fetches may be under way, and race a little.
+_SHARE: Final = 0.25
+_MOST_SOCKETS: Final = 1024
 # Bytes. What a fetch may receive, besides the body: TLS and the headers of all its hops.
 _BESIDES: Final = 160 * 1024
 # What is taken in at once: small, so that a flood holds up nobody else.
@@ -75,7 +79,7 @@ class AiohttpWellKnownFetcher(Closeable):
         self._max_body = max_body
         self._max_addresses = max_addresses
         self._connect_to = {} if connect_to is None else connect_to
-        self._connections = Connections(affordable(0.25, 1024), receive_buffer=_PIECE)
+        self._connections = Connections(affordable(_SHARE, _MOST_SOCKETS), receive_buffer=_PIECE)
         self._session: aiohttp.ClientSession | None = None
         self._dialler: Dialler | None = None
         self._under_way: set[asyncio.Timeout] = set()
@@ -128,7 +132,10 @@ class AiohttpWellKnownFetcher(Closeable):
             if not whole.expired():
                 raise
             late = f"no response within {self._timeout:g} s"
-            raise WellKnownFetchError("the fetcher was closed" if self._closed else late) from error
+            raise WellKnownFetchError(
+                "the fetcher was closed" if self._closed else late,
+                own_trouble=self._connections.is_full(),  # it may have waited for that all the time
+            ) from error
         except RuntimeError as error:  # so aiohttp tells that what it was using has been closed
             if not self._closed:
                 raise

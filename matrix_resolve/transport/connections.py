@@ -51,7 +51,7 @@ class Connections:
         attempt.dialled.append(address)
         if attempt.has_room:
             self.leave_room(attempt)
-        elif self._is_full():
+        elif self.is_full():
             raise OSError(errno.EMFILE, f"{self._most} connections are open")
         sock = Socket(self, family, kind, protocol)
         self._open.add(sock)
@@ -62,7 +62,7 @@ class Connections:
 
     async def make_room(self, attempt: Attempt) -> None:
         """Promise `attempt` a socket; idle connections are given up for it, or it waits."""
-        while self._is_full():
+        while self.is_full():
             self.give_up_idle()
             freed = asyncio.get_running_loop().create_future()
             self._waiting.append(freed)
@@ -112,7 +112,8 @@ class Connections:
         if any(not freed.done() for freed in self._waiting):
             self.give_up_idle()
 
-    def _is_full(self) -> bool:
+    def is_full(self) -> bool:
+        """Return whether who wants a connection must wait, or have an idle one given up."""
         return len(self._open) + self._promised >= self._most
 
     def gone(self, sock: "Socket") -> None:

@@ -963,6 +963,20 @@ async def test_own_trouble(
     assert os.strerror(getattr(errno, number)) in error.reason
 
 
+async def test_no_room(
+    loopback_federation: LoopbackFederation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fetch that found no room for a connection in all its time is our own trouble."""
+    monkeypatch.setattr("matrix_resolve.backends.well_known_aiohttp._MOST_SOCKETS", 1)
+    loopback_federation.add(NAME, well_known=Slow(math.inf))
+    loopback_federation.add("other.example", well_known=Slow(math.inf))
+    async with fetching(loopback_federation, timeout=0.3) as fetcher:
+        ends = await asyncio.gather(
+            *map(fetcher.fetch, (NAME, "other.example")), return_exceptions=True
+        )
+    assert [getattr(end, "own_trouble", None) for end in ends] == [True, True]
+
+
 async def test_trouble_of_the_other_side(loopback_federation: LoopbackFederation) -> None:
     """That it refuses, is silent, or has a wrong certificate is no trouble of ours."""
     for declared in (
