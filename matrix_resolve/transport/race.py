@@ -166,8 +166,8 @@ class Race:
     def _fail(self, attempt: Attempt, failure: Failure) -> None:
         self._dialler.failed(attempt)
         # Through a proxy, what was dialled is no address of the host's.
-        at: Sequence[str | None] = (attempt.addresses and attempt.dialled) or [None]
-        self._failures |= dict.fromkeys(at, failure)
+        at = attempt.dialled if attempt.addresses else ()
+        self._failures |= dict.fromkeys(at or (None,), failure)
 
     async def _go(self, attempt: Attempt) -> aiohttp.ClientResponse | None:
         """Make one attempt; return None if there is no connection."""
