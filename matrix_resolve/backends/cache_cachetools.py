@@ -1,32 +1,68 @@
 """The default cache: in this process's memory, bounded, by cachetools."""
 
 import time
+from typing import Final
 
-from cachetools import LRUCache
+from cachetools import Cache
 
+from matrix_resolve.core.moments import Timescale
+from matrix_resolve.core.packed import entry_packed, entry_unpacked
 from matrix_resolve.interfaces import CacheEntry, Clock, Question, prompt
 from matrix_resolve.policy import check_count
 
+# A prime: dictionaries go by the last bits of a hash, so parts must not.
+_MOST_PARTS: Final = 61
+# With fewer in a part what was used least lately can't be told well.
+_LEAST_IN_PART: Final = 1000
+# An ordinary entry has no more bytes.
+_ORDINARY: Final = 256
+
+
+class _Part(Cache[str, bytes]):
+    """Entries in the order of their use, at most so many, and no more bytes than those may have.
+
+    (An `LRUCache` that knows the size of each takes three times as much memory besides.)
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self._room = most * _ORDINARY
+
+    def __setitem__(self, key: str, packed: bytes) -> None:
+        self.pop(key, None)
+        super().__setitem__(key, packed)
+        self._room -= len(packed)
+        while self._room < 0 and len(self) > 1:
+            self.popitem()
+
+    def __delitem__(self, key: str) -> None:
+        self._room += len(self[key])
+        super().__delitem__(key)
+
+    def popitem(self) -> tuple[str, bytes]:
+        """Remove and return the one used least lately."""
+        key = next(iter(self))
+        return key, self.pop(key)
+
 
 class MemoryCache:
-    """Keeps the entries used last, at most `max_answers` of them; a `PeekableCache`.
+    """Keeps about the entries used last, at most `max_answers` of them; a `PeekableCache`.
 
-    An entry with very many records counts as several, so that hostile answers do not take more
-    memory than others. Each entry carries its own end, and is deleted when it is met past that:
-    nothing is swept, so many that end at once cost nothing. `clock` is anything with `time()` in
-    Unix seconds.
+    Entries with very many records make it fewer, so that hostile answers do not take more memory
+    than others. Each entry carries its own end, and is deleted when it is met past that:
+    nothing is swept, so many that end at once cost nothing. They lie in many small caches, for a
+    large one grows in long pauses. `clock` is that of the resolver.
     """
 
     def __init__(self, *, max_answers: int = 300_000, clock: Clock = time) -> None:
         check_count("max_answers", max_answers)
-        # What weighs more than the whole would be refused.
-        self._entries: LRUCache[str, CacheEntry] = LRUCache(
-            max_answers, getsizeof=lambda entry: min(entry.weight, max_answers)
-        )
+        parts = max(1, min(_MOST_PARTS, max_answers // _LEAST_IN_PART))
+        self._parts = tuple(_Part(max_answers // parts) for _ in range(parts))
         self._clock = clock
+        self._scale = Timescale(clock, 0.0)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return sum(map(len, self._parts))
 
     @prompt
     async def get(self, question: Question, /) -> CacheEntry | None:
@@ -35,17 +71,27 @@ class MemoryCache:
 
     def peek(self, question: Question, /) -> CacheEntry | None:
         """Do the same without waiting for it."""
-        entry = self._entries.get(question.key)
-        if entry is not None and self._clock.time() >= entry.keep_until:
-            del self._entries[question.key]
+        key, part = question.key, self._part(question)
+        packed = part.pop(key, None)
+        if packed is None:
             return None
+        entry = entry_unpacked(key, packed, self._clock)
+        if self._clock.time() >= entry.keep_until:
+            return None
+        part[key] = packed
         return entry
 
     @prompt
     async def put(self, question: Question, entry: CacheEntry, /) -> None:
-        """Keep `entry`; when the cache is full, the one used least lately goes."""
-        self._entries[question.key] = entry
+        """Keep `entry`; when the cache is full, one that was used long ago goes."""
+        scale = entry.scale
+        if scale is None or scale.clock is not self._clock:
+            scale = self._scale = self._scale.at(self._clock.time(), self._clock.monotonic())
+        self._part(question)[question.key] = entry_packed(question.key, entry, scale)
 
     async def delete(self, question: Question, /) -> None:
         """Delete what is kept about `question`, if anything is."""
-        self._entries.pop(question.key, None)
+        self._part(question).pop(question.key, None)
+
+    def _part(self, question: Question) -> _Part:
+        return self._parts[hash(question) % len(self._parts)]

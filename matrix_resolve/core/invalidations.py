@@ -27,7 +27,7 @@ class Invalidations:
 
     def __init__(self) -> None:
         self.epoch = 0
-        self._last: dict[Question, int] = {}
+        self._last: dict[str, int] = {}  # by the keys of questions
         self._everything_at = 0
         self._being_deleted = Counter[Question]()
         self._subscribers: list[Callable[[Collection[Question] | None], None]] = []
@@ -42,7 +42,8 @@ class Invalidations:
         None stands for all questions: any may have been invalidated without our hearing of it.
         """
         self.epoch += 1
-        self._last |= dict.fromkeys(questions or (), self.epoch)
+        for question in questions or ():
+            self._last[question.key] = self.epoch
         if questions is None or len(self._last) > _LONGEST:
             self._last.clear()
             self._everything_at = self.epoch
@@ -70,12 +71,10 @@ class Invalidations:
 
         It was invalidated since, or is being deleted.
         """
-        return question in self._being_deleted or self.since(epoch, question)
+        return question in self._being_deleted or self.since(epoch, question.key)
 
-    def since(self, epoch: int, *questions: Question) -> bool:
-        """Return whether an answer to one of `questions` was invalidated after `epoch`."""
+    def since(self, epoch: int, *keys: str) -> bool:
+        """Return whether the answer to a question with one of `keys` was invalidated later."""
         if epoch == self.epoch:
             return False
-        return epoch < self._everything_at or any(
-            self._last.get(question, 0) > epoch for question in questions
-        )
+        return epoch < self._everything_at or any(self._last.get(key, 0) > epoch for key in keys)

@@ -5,7 +5,9 @@ made of a plug-in's reply: a small value that says only what the decision needs.
 its texts are short and printable.
 """
 
-from attrs import field, frozen
+from typing import Any
+
+from attrs import Factory, field, frozen
 from attrs.converters import optional
 
 from matrix_resolve.core.names import IPAddress, ServerName
@@ -24,46 +26,54 @@ def _lowered(name: str) -> str:
     return name.lower()
 
 
-@frozen(cache_hash=True)
-class AskWellKnown:
+class _Keyed:
+    """A question: equal to, and as a key the same as, any other with its `key`."""
+
+    __slots__ = ()
+
+    key: str
+
+    def __eq__(self, other: object) -> bool:
+        return self.key == other.key if isinstance(other, _Keyed) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+def _key(prefix: str, name: str) -> Any:
+    """Return the field for the stable, lower-case text of a question, for use as a cache key."""
+    key = Factory(lambda question: f"{prefix}:{getattr(question, name)}", takes_self=True)
+    return field(init=False, repr=False, default=key)
+
+
+@frozen(eq=False, weakref_slot=False)
+class AskWellKnown(_Keyed):
     """Ask for `https://<hostname>/.well-known/matrix/server` (step 3)."""
 
     hostname: str = field(converter=_lowered)
-
-    @property
-    def key(self) -> str:
-        """A stable, lower-case text for this question, for use as a cache key."""
-        return f"wk:{self.hostname}"
+    key: str = _key("wk", "hostname")
 
     def __str__(self) -> str:
         return f"https://{self.hostname}/.well-known/matrix/server"
 
 
-@frozen(cache_hash=True)
-class AskSrv:
+@frozen(eq=False, weakref_slot=False)
+class AskSrv(_Keyed):
     """Ask for the SRV records of `name`, service labels included (steps 3.3, 3.4, 4 and 5)."""
 
     name: str = field(converter=_lowered)
-
-    @property
-    def key(self) -> str:
-        """A stable, lower-case text for this question, for use as a cache key."""
-        return f"srv:{self.name}"
+    key: str = _key("srv", "name")
 
     def __str__(self) -> str:
         return f"SRV {self.name}"
 
 
-@frozen(cache_hash=True)
-class AskAddresses:
+@frozen(eq=False, weakref_slot=False)
+class AskAddresses(_Keyed):
     """Ask for the IP addresses of `hostname`. Not part of the decision; never in a shared cache."""
 
     hostname: str = field(converter=_lowered)
-
-    @property
-    def key(self) -> str:
-        """A stable, lower-case text for this question, for use as a key in memory."""
-        return f"addr:{self.hostname}"
+    key: str = _key("addr", "hostname")
 
     def __str__(self) -> str:
         return f"addresses of {self.hostname}"

@@ -1,6 +1,6 @@
 """The result of a resolution."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
@@ -8,7 +8,8 @@ from attrs import field, frozen
 
 from matrix_resolve.core.answer_json import answer_to_dict
 from matrix_resolve.core.names import IPAddress, ServerName
-from matrix_resolve.core.story import TrailEntry, story, story_lines
+from matrix_resolve.core.packed import unpack
+from matrix_resolve.core.story import TrailEntry, story, story_lines, trail_of
 
 
 class Step(Enum):
@@ -26,7 +27,7 @@ class Step(Enum):
     DEFAULT_PORT = "6"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, weakref_slot=False)
 class Target:
     """A host and port to connect to. `host` is a DNS name or an IP literal without brackets.
 
@@ -51,7 +52,7 @@ class Endpoint:
     target: Target
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, weakref_slot=False)
 class Resolution:
     """Where a server name leads: what to connect to, what to send, what certificate to demand.
 
@@ -71,11 +72,34 @@ class Resolution:
     host_header: str
     tls_name: str
     targets: tuple[Target, ...]
-    delegated_to: ServerName | None = None
-    expires_at: datetime | None = field(default=None, eq=False)
+    # Kept as they take least memory: a text, Unix seconds, and packed.
+    _delegated_to: ServerName | str | None = field(
+        default=None, eq=str, repr=False, alias="delegated_to"
+    )
+    _expires_at: datetime | float | None = field(
+        default=None, eq=False, repr=False, alias="expires_at"
+    )
     stale: bool = False
     degraded: bool = False
-    trail: tuple[TrailEntry, ...] = field(default=(), eq=False, repr=False)
+    _trail: tuple[TrailEntry, ...] | bytes = field(default=(), eq=False, repr=False, alias="trail")
+
+    @property
+    def delegated_to(self) -> ServerName | None:
+        """What the well-known document named, None without one that is of use."""
+        to = self._delegated_to
+        return ServerName.parse(to) if isinstance(to, str) else to
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """The moment (UTC) at which something that this rests on may be asked again."""
+        at = self._expires_at
+        return datetime.fromtimestamp(at, UTC) if isinstance(at, float | int) else at
+
+    @property
+    def trail(self) -> tuple[TrailEntry, ...]:
+        """Each question with its answer, in the order in which they were asked."""
+        trail = self._trail
+        return tuple(trail_of(unpack(trail))) if isinstance(trail, bytes) else trail
 
     def __str__(self) -> str:
         targets = ", ".join(map(str, self.targets))

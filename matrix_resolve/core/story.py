@@ -6,6 +6,7 @@ from typing import assert_never
 from attrs import frozen
 
 from matrix_resolve.core.names import ServerName
+from matrix_resolve.core.packed import Packable, to_answer
 from matrix_resolve.core.questions import (
     Addresses,
     AddressesFailed,
@@ -19,6 +20,7 @@ from matrix_resolve.core.questions import (
     ServiceNotOffered,
     SrvFailed,
     SrvRecords,
+    question_of,
 )
 
 
@@ -38,6 +40,26 @@ class TrailEntry:
     kept_for: float
     stale: bool = False
     failure: str | None = None
+
+
+Row = tuple[str, Packable, bool, float, float, bool, str | None]
+"""A `TrailEntry`, packable: the question by its key, then the fields in their order."""
+
+
+def trail_of(rows: Iterable[Row]) -> Iterator[TrailEntry]:
+    """Yield the entries that these rows stand for."""
+    for key, answer, from_cache, duration, kept_for, stale, failure in rows:
+        question = question_of(key)
+        assert question is not None
+        yield TrailEntry(
+            question=question,
+            answer=to_answer(key, *answer),
+            from_cache=from_cache,
+            duration=duration,
+            kept_for=kept_for,
+            stale=stale,
+            failure=failure,
+        )
 
 
 @frozen

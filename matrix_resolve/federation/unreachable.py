@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import frozen
 
-from matrix_resolve.core.generations import Generations
+from matrix_resolve.core.bounded import Bounded
 from matrix_resolve.core.resolution import Resolution, Target
 from matrix_resolve.errors import ConnectError
 
@@ -32,8 +32,8 @@ class Unreachable:
     """
 
     def __init__(self) -> None:
-        self._targets = Generations[Hashable, float](_MOST)
-        self._servers = Generations[Hashable, _Dead](_MOST)
+        self._targets = Bounded[Hashable, float](_MOST)
+        self._servers = Bounded[Hashable, _Dead](_MOST)
 
     def put_target(self, resolution: Resolution, target: Target) -> None:
         """Have a target tried after the others."""

@@ -137,7 +137,7 @@ class Flight:
     @property
     def is_void(self) -> bool:
         """Whether its question was invalidated under way: only who waits already has the answer."""
-        return self._services.invalidations.since(self._since, self.question)
+        return self._services.invalidations.since(self._since, self.question.key)
 
     def when_landed(self, landed: "Callable[[Flight], None]") -> None:
         """Have `landed` called with this flight when its task has ended."""
@@ -205,7 +205,7 @@ class Flight:
     def _not_outdated(self, entry: CacheEntry | None) -> CacheEntry | None:
         """Return what was read as it counts now, expired if its question was outdated since."""
         entry = None if entry is None else self._services.store.counted_now(entry)
-        if entry is None or not self._services.outdated.since(self._read_in, self.question):
+        if entry is None or not self._services.outdated.since(self._read_in, self.question.key):
             return entry
         return entry.expired(self._services.clock.time())
 

@@ -3,61 +3,61 @@
 import math
 import random
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Final
 
 from attrs import define, evolve
 
-from matrix_resolve.core.generations import Generations
+from matrix_resolve.core.bounded import Bounded
 from matrix_resolve.core.invalidations import Invalidations
+from matrix_resolve.core.moments import Timescale
 from matrix_resolve.core.names import ServerName, parse_ip_literal
+from matrix_resolve.core.packed import from_answer, pack, unpack
 from matrix_resolve.core.procedure import Decision
-from matrix_resolve.core.questions import AskAddresses, Question, SrvFailed
+from matrix_resolve.core.questions import AskAddresses, Question, SrvFailed, question_of
 from matrix_resolve.core.resolution import Resolution, Target
 from matrix_resolve.core.srv import in_order
-from matrix_resolve.core.story import TrailEntry
+from matrix_resolve.core.story import Row
 from matrix_resolve.interfaces import Clock
 from matrix_resolve.policy import Policy
 from matrix_resolve.resolver.found import Found
 
-# The hot path reads the monotonic clock alone; after so long (seconds) both are looked at again, so
-# that one that was set forward, or slept, is noticed.
-_HOT_FOR: Final = 60.0
+# For so long (seconds) names are hot together. Then both clocks are looked at again: the hot path
+# reads the monotonic one alone, and the other may have been set forward.
+_HOT_FOR: Final = 10.0
+# No more names than so many are hot: a dictionary of twice as many grows in one long pause.
+_MOST_HOT: Final = 120_000
 # So many targets take about as much memory as the rest of a resolved name.
-_TARGETS_PER_WEIGHT = 4
+_TARGETS_PER_WEIGHT: Final = 4
 
 
-@define
+@define(weakref_slot=False)
 class Resolved:
     """A resolved name, what its targets are drawn from, and until when it stands.
 
-    Until `until` by the wall clock (Unix seconds), and until `ends_at` by the monotonic one, so
-    that one that is set back prolongs nothing. Until `hot_until` (monotonic) it may be given as
-    it is; that is never so where the order is drawn anew. In `epoch` none of the answers that it
-    rests on was outdated.
+    Until `until` (Unix seconds), by the clock as it is set and as it was set then (`scale`), so
+    that one that is set back prolongs nothing. `trail` is packed; in `epoch` none of the answers
+    in it was outdated.
     """
 
     resolution: Resolution
     candidates: tuple[Target, ...]
+    trail: bytes
     until: float
-    ends_at: float
-    hot_until: float = -math.inf
-    epoch: int = 0
+    scale: Timescale
+    epoch: int
 
-    def confirm(self, now: float, epoch: int, *, may_be_hot: bool) -> None:
-        """Note that it stands at a moment of the monotonic clock, and in an epoch."""
+    def stands_in(self, epoch: int) -> None:
+        """Note that it stands in an epoch."""
         self.epoch = epoch
-        if may_be_hot and len(self.candidates) == 1:
-            self.hot_until = min(self.ends_at, now + _HOT_FOR)
 
-    def questions(self) -> Iterator[Question]:
-        """Yield the questions that it rests on."""
-        return (entry.question for entry in self.resolution.trail)
+    @property
+    def ends_at(self) -> float:
+        """The end by the monotonic clock."""
+        return self.until - self.scale.ahead
 
-
-def _weight(resolved: Resolved) -> int:
-    """Return about how many ordinary names take as much memory."""
-    return 1 + len(resolved.candidates) // _TARGETS_PER_WEIGHT
+    def keys(self) -> list[str]:
+        """Return the keys of the questions that it rests on."""
+        return [key for key, *_ in unpack(self.trail)]
 
 
 class ResolvedNames:
@@ -79,12 +79,18 @@ class ResolvedNames:
         self._outdated = outdated
         self._max_targets = policy.max_targets
         self._clock = clock
+        self._scale = Timescale(clock, 0.0)
         self._rng = rng
         self._is_told = is_told
-        self._kept = Generations[str, Resolved](policy.max_resolved, _weight)
-        outdated.subscribe(lambda _: self._kept.cool())
-        self.hot = self._kept.young
-        """What may be given until `hot_until` without another look: emptied when that changes."""
+        self.hot: dict[str, Resolution] = {}
+        """What may be given without another look: emptied when that changes."""
+        self.hot_until = -math.inf
+        """Until when that is so, by the monotonic clock."""
+        # Hits in `hot` don't count as use there, so what is hot is spared, once (CLOCK).
+        self._kept = Bounded[str, Resolved](
+            policy.max_resolved, _weight, spare=lambda name: self.hot.pop(name, None) is not None
+        )
+        outdated.subscribe(lambda _: self.hot.clear())
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -94,56 +100,70 @@ class ResolvedNames:
     ) -> Resolved:
         """Return a name with its resolution, which stands until something would be asked again."""
         now = self._clock.time()
-        trail = tuple(_trail_entry(question, seen, now) for question, seen in found.items())
         ends = [seen.given.until for seen in found.values()]
         candidates = decision.candidates
+        trail = pack(tuple(_row(question, seen, now) for question, seen in found.items()))
         resolution = Resolution(
             server_name=name,
             step=decision.step,
             host_header=decision.host_header,
             tls_name=decision.tls_name,
             targets=self._drawn(candidates),
-            delegated_to=decision.delegated_to,
-            expires_at=datetime.fromtimestamp(max(min(ends), now), UTC) if ends else None,
-            stale=any(entry.stale for entry in trail),
-            degraded=any(isinstance(entry.answer, SrvFailed) for entry in trail),
+            delegated_to=decision.delegated_to and str(decision.delegated_to),
+            expires_at=max(min(ends), now) if ends else None,
+            stale=any(seen.given.stale for seen in found.values()),
+            degraded=any(isinstance(seen.given.answer, SrvFailed) for seen in found.values()),
             trail=trail,
         )
+        self._scale = self._scale.at(now, self._clock.monotonic())
         until = min([*ends, *(seen.settled_until for seen in found.values())], default=math.inf)
-        monotonic = self._clock.monotonic()
-        resolved = Resolved(resolution, candidates, until, monotonic + (until - now))
-        resolved.confirm(monotonic, self._outdated.epoch, may_be_hot=not self._is_told)
-        return resolved
+        return Resolved(
+            resolution,
+            resolution.targets if len(candidates) == 1 else candidates,
+            trail=trail,
+            until=until,
+            scale=self._scale,
+            epoch=self._outdated.epoch,
+        )
 
-    def get(self, name: ServerName) -> Resolved | None:
+    def get(self, name: str) -> Resolved | None:
         """Return a name that is kept, as long as nothing that it rests on would be asked."""
-        resolved = self._kept.get(str(name))
+        resolved = self._kept.look(name)
         if resolved is None:
             return None
+        name = str(resolved.resolution.server_name)  # one text of it is enough to keep
         monotonic = self._clock.monotonic()
         if (
             self._clock.time() >= resolved.until
             or monotonic >= resolved.ends_at
-            or self._outdated.since(resolved.epoch, *resolved.questions())
+            or self._outdated.since(resolved.epoch, *resolved.keys())
         ):
-            self._kept.delete(str(name))
+            self._kept.delete(name)
+            self.hot.pop(name, None)
             return None
-        resolved.confirm(monotonic, self._outdated.epoch, may_be_hot=not self._is_told)
+        resolved.stands_in(self._outdated.epoch)
+        self._kept.get(name)  # so it counts as used
+        if monotonic >= self.hot_until or len(self.hot) >= _MOST_HOT:
+            self.hot.clear()
+            self.hot_until = monotonic + _HOT_FOR
+        may_be_hot = len(resolved.candidates) == 1 and not self._is_told
+        if may_be_hot and resolved.ends_at >= self.hot_until:
+            self.hot[name] = resolved.resolution
         return resolved
 
-    def put(self, name: ServerName, resolved: Resolved, *, since: int) -> None:
+    def put(self, name: str, resolved: Resolved, *, since: int) -> None:
         """Keep a name, unless an answer that it rests on was outdated since that epoch."""
-        if not self._outdated.since(since, *resolved.questions()):
-            self._kept.put(str(name), resolved)
+        if not self._outdated.since(since, *resolved.keys()):
+            self._kept.put(name, resolved)
 
-    def questions(self, name: ServerName) -> Iterator[Question]:
+    def questions(self, name: str) -> Iterator[Question]:
         """Yield the questions that a name rests on if it is kept, be it outdated or not.
 
         Those for the addresses of its targets are among them.
         """
-        resolved = self._kept.look(str(name))  # what is outdated must not become hot
+        resolved = self._kept.look(name)
         if resolved is not None:
-            yield from resolved.questions()
+            yield from filter(None, map(question_of, resolved.keys()))
             for target in resolved.candidates:
                 if parse_ip_literal(target.host) is None:
                     yield AskAddresses(target.host)
@@ -151,6 +171,7 @@ class ResolvedNames:
     def clear(self) -> None:
         """Delete all names."""
         self._kept.clear()
+        self.hot.clear()
 
     def drawn_anew(self, resolved: Resolved) -> Resolution:
         """Return the resolution, its targets in an order of their own (RFC 2782)."""
@@ -162,14 +183,19 @@ class ResolvedNames:
         return in_order(candidates, self._rng)[: self._max_targets]
 
 
-def _trail_entry(question: Question, found: Found, now: float) -> TrailEntry:
+def _weight(resolved: Resolved) -> int:
+    """Return about how many ordinary names take as much memory."""
+    return 1 + len(resolved.candidates) // _TARGETS_PER_WEIGHT
+
+
+def _row(question: Question, found: Found, now: float) -> Row:
     given = found.given
-    return TrailEntry(
-        question=question,
-        answer=given.answer,
-        from_cache=found.from_cache,
-        duration=found.duration,
-        kept_for=max(given.until - now, 0.0),
-        stale=given.stale,
-        failure=given.failure,
+    return (
+        question.key,
+        from_answer(question.key, given.answer),
+        found.from_cache,
+        found.duration,
+        max(given.until - now, 0.0),
+        given.stale,
+        given.failure,
     )

@@ -10,8 +10,8 @@ from typing import Self
 from weakref import WeakSet
 
 from matrix_resolve.core.addresses import AddressPolicy
+from matrix_resolve.core.bounded import Bounded
 from matrix_resolve.core.closeable import Closeable
-from matrix_resolve.core.generations import Generations
 from matrix_resolve.core.invalidations import Invalidations
 from matrix_resolve.core.names import ServerName, parse_ip_literal
 from matrix_resolve.core.questions import Answer, AskAddresses, Question
@@ -34,7 +34,7 @@ from matrix_resolve.interfaces import (
 from matrix_resolve.policy import Policy
 from matrix_resolve.resolver.driver import decide_from_memory, drive, questions_behind
 from matrix_resolve.resolver.endpoints import find_endpoints
-from matrix_resolve.resolver.resolved import Resolved, ResolvedNames
+from matrix_resolve.resolver.resolved import ResolvedNames
 from matrix_resolve.resolver.source import AnswerSource
 from matrix_resolve.resolver.upstream import Upstream
 from matrix_resolve.timeouts import LeftBehind
@@ -91,7 +91,7 @@ class Resolver(Closeable):
             rng=rng,
             left=left,
         )
-        self._reported = Generations[str, float](policy.max_resolved)
+        self._reported = Bounded[str, float](policy.max_resolved)
         self._own = threading.local()
         self._loop: asyncio.AbstractEventLoop
         self._pid = 0  # until the first use
@@ -125,27 +125,27 @@ class Resolver(Closeable):
         # `hot`) and from its running at all; asking for the running loop costs a system call on
         # Python 3.11. Closing and forking empty the dictionary.
         try:
-            resolved: Resolved = self._own.hot[name]
+            resolution: Resolution = self._own.hot[name]
         except (KeyError, AttributeError, TypeError):
             pass
         else:
-            if self._monotonic() < resolved.hot_until and self._loop.is_running():
-                return resolved.resolution
+            if self._monotonic() < self._names.hot_until and self._loop.is_running():
+                return resolution
         return await self._resolve(name)
 
-    async def _resolve(self, text: str | ServerName) -> Resolution:
+    async def _resolve(self, name: str | ServerName) -> Resolution:
         self._check_usable()
-        name = _parsed(text)
-        resolved = self._names.get(name)
+        resolved = self._names.get(_text(name))
         if resolved is not None:
             resolution, asked = self._names.drawn_anew(resolved), False
         else:
-            epoch = self._outdated.epoch
-            resolved = self._names.resolved(name, *await drive(name, self._source, self._policy))
+            parsed, epoch = _parsed(name), self._outdated.epoch
+            decision, found = await drive(parsed, self._source, self._policy)
+            resolved = self._names.resolved(parsed, decision, found)
             if not self._closed:
-                self._names.put(name, resolved, since=epoch)
+                self._names.put(str(parsed), resolved, since=epoch)
             resolution = resolved.resolution
-            asked = any(not entry.from_cache for entry in resolution.trail)
+            asked = not all(seen.from_cache for seen in found.values())
         if self._hooks:
             _tell_of(resolution, self._hooks, asked=asked)
         return resolution
@@ -160,7 +160,7 @@ class Resolver(Closeable):
         """
         self._check_usable()
         parsed = _parsed(name)
-        resolved = self._names.get(parsed)
+        resolved = self._names.get(str(parsed))
         if resolved is not None:
             return self._names.drawn_anew(resolved)
         decided = decide_from_memory(parsed, self._source, self._policy)
@@ -175,7 +175,7 @@ class Resolver(Closeable):
         """
         self._check_usable()
         parsed = _parsed(name)
-        kept = tuple(self._names.questions(parsed))  # the cache may know less of it by now
+        kept = tuple(self._names.questions(str(parsed)))  # the cache may know less of it by now
         known = await questions_behind(parsed, self._source, self._policy)
         await self._source.invalidate(tuple(dict.fromkeys((*kept, *known))))
 
@@ -236,9 +236,14 @@ def _parsed(name: str | ServerName) -> ServerName:
     return name if isinstance(name, ServerName) else ServerName.parse(name)
 
 
+def _text(name: str | ServerName) -> str:
+    """Return the text that `name` may be kept under; it need not be parsed for that."""
+    return str.__str__(name) if isinstance(name, str) else str(_parsed(name))
+
+
 def _tell_of(resolution: Resolution, hooks: Hooks, *, asked: bool) -> None:
     name = resolution.server_name
-    if resolution.trail and not asked:
+    if resolution.expires_at is not None and not asked:
         hooks.tell(CacheHit(server_name=name))
     if resolution.stale:
         hooks.tell(StaleServed(server_name=name))

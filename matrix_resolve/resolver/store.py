@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Collection
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TypeVar
 
+from matrix_resolve.core.bounded import Bounded
 from matrix_resolve.core.entries import CacheEntry, remember
 from matrix_resolve.core.foreign import believed
-from matrix_resolve.core.generations import Generations
 from matrix_resolve.core.invalidations import Invalidations
 from matrix_resolve.core.lifetimes import Learned
 from matrix_resolve.core.moments import Timescale
@@ -65,7 +65,7 @@ class Store:
         self._scale = Timescale(clock, 0.0)
         self._turns = self._turns_by(cache) if isinstance(cache, LeasingCache) else None
         # Addresses never go into `cache`, which other processes may share.
-        self._addresses = Generations[AskAddresses, CacheEntry](policy.max_resolved, _weight)
+        self._addresses = Bounded[AskAddresses, CacheEntry](policy.max_resolved, _weight)
 
     async def get(self, question: Question) -> CacheEntry | None:
         """Return what is remembered about `question`, fresh or not."""

@@ -99,7 +99,7 @@ class Turns:
         epoch = self._invalidations.epoch
 
         async def renewed() -> bool:
-            if self._invalidations.since(epoch, question):
+            if self._invalidations.since(epoch, question.key):
                 return False  # who asks asks in vain, so others may
             try:
                 lease = await self._lease(question, self._seconds(question))

@@ -6,7 +6,7 @@ from typing import Final
 
 import aiohttp
 
-from matrix_resolve.core.generations import Generations
+from matrix_resolve.core.bounded import Bounded
 from matrix_resolve.transport.attempts import Attempt, OvertakenError, SocketAddress
 from matrix_resolve.transport.connections import Connections
 from matrix_resolve.transport.failures import Failure
@@ -41,7 +41,7 @@ class Dialler:
         self.session: Final = session
         self.connections: Final = connections
         self.connect_to: Final = connect_to
-        self._failed = Generations[SocketAddress, float](_MOST_FAILED)
+        self._failed = Bounded[SocketAddress, float](_MOST_FAILED)
 
     def failed(self, attempt: Attempt) -> None:
         """Hear that what was dialled did not answer, or not in time."""

@@ -3,10 +3,18 @@
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from matrix_resolve.backends.cache_cachetools import MemoryCache
-from matrix_resolve.core.questions import AskAddresses, AskWellKnown, Question, SrvFailed
-from matrix_resolve.interfaces import CacheEntry
+from matrix_resolve.core.moments import Timescale
+from matrix_resolve.core.questions import (
+    AskAddresses,
+    AskWellKnown,
+    Question,
+    SrvFailed,
+    SrvRecords,
+)
+from matrix_resolve.interfaces import CacheEntry, SrvRecord
 from matrix_resolve.testing import FakeClock
 
 EXAMPLE = AskWellKnown("example.org")
@@ -45,14 +53,6 @@ def hosts(*names: str) -> list[Question]:
 async def kept(cache: MemoryCache, questions: list[Question]) -> list[str]:
     """The keys of those `questions` about which something is kept."""
     return [question.key for question in questions if await cache.get(question) is not None]
-
-
-async def test_same_object(cache: MemoryCache, clock: FakeClock) -> None:
-    """What was put is given back as it is, at no cost."""
-    put = entry(clock)
-    await cache.put(EXAMPLE, put)
-    assert await cache.get(EXAMPLE) is put
-    assert cache.peek(EXAMPLE) is put
 
 
 async def test_put_again_takes_no_more_room(cache: MemoryCache, clock: FakeClock) -> None:
@@ -101,31 +101,58 @@ async def test_least_recently_used_goes_first(
 
 
 async def test_many_that_end_at_once(clock: FakeClock) -> None:
-    """After 100,000 entries have ended, a put looks at none of them and a get at its own only."""
+    """After 100,000 entries have ended, a put deletes none of them and a get its own only."""
     many = 100_000
     cache = MemoryCache(max_answers=2 * many, clock=clock)
-    looked_at: list[float] = []
-
-    class Watched:
-        """An entry that notes when its end is looked at."""
-
-        weight = 1
-
-        @property
-        def keep_until(self) -> float:
-            looked_at.append(ends_at)
-            return ends_at
-
-    ends_at = clock.time() + LIFETIME
-    watched: CacheEntry = Watched()  # type: ignore[assignment]
     questions = hosts(*(f"{number}.example" for number in range(many)))
+    ends = entry(clock)
     for question in questions:
-        await cache.put(question, watched)
+        await cache.put(question, ends)
     clock.advance(LIFETIME)
     await cache.put(EXAMPLE, entry(clock))
-    assert (len(looked_at), len(cache)) == (0, many + 1)
+    assert len(cache) == many + 1
     assert await cache.get(questions[0]) is None
-    assert (len(looked_at), len(cache)) == (1, many)
+    assert len(cache) == many
+
+
+async def test_large_bound(clock: FakeClock) -> None:
+    """A large cache is many small ones: none is near its bound before all are, and it holds."""
+    most = 20_000
+    cache = MemoryCache(max_answers=most, clock=clock)
+    questions = hosts(*(f"{number}.example" for number in range(2 * most)))
+    one = entry(clock)
+    for question in questions[: most * 3 // 4]:
+        await cache.put(question, one)
+    assert len(cache) == most * 3 // 4
+    for question in questions:
+        await cache.put(question, one)
+    assert most * 0.98 <= len(cache) <= most
+    assert await cache.get(questions[-1]) == one
+
+
+async def test_long_entries_count_as_several(clock: FakeClock) -> None:
+    """Long reasons and many records take the room of others; the longest fits all the same."""
+    cache = MemoryCache(max_answers=10, clock=clock)
+    for question in hosts(*(f"{number}.example" for number in range(10))):
+        await cache.put(question, entry(clock, 400 * "x"))
+    assert len(cache) == 5
+    records = tuple(SrvRecord(1, 2, port + 1, f"{120 * 'ab.'}example") for port in range(64))
+    await cache.put(EXAMPLE, evolve(entry(clock), outcome=SrvRecords(records)))
+    assert await kept(cache, [EXAMPLE]) == [EXAMPLE.key]
+    assert len(cache) == 1
+
+
+async def test_scale(cache: MemoryCache, clock: FakeClock) -> None:
+    """An entry keeps by which setting of the clock its times are; or it is that of the moment."""
+    for scale, kept_as in (
+        (Timescale(clock, 7.0), Timescale(clock, 7.0)),
+        (None, Timescale(clock, clock.time() - clock.monotonic())),
+        (Timescale(object(), 7.0), Timescale(clock, clock.time() - clock.monotonic())),
+    ):
+        await cache.put(EXAMPLE, evolve(entry(clock), scale=scale))
+        found = await cache.get(EXAMPLE)
+        assert found is not None
+        assert found.scale == kept_as
 
 
 async def test_system_time_by_default() -> None:

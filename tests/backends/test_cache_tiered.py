@@ -596,13 +596,13 @@ async def test_near_cache_that_mixes_up_its_keys(
     """Another question's entry in memory is an error, never an answer, and is replaced."""
     foreign = entry(GOOD, T, question=OTHER)
     failed = entry(DOWN, T + 10)
-    near._entries[EXAMPLE.key] = foreign
+    await near.put(EXAMPLE, foreign)
     with pytest.raises(CacheError, match="no entry of this question"):
         await tiered.get(EXAMPLE)
     assert tiered.peek(EXAMPLE) is None
     await tiered.put(EXAMPLE, failed)
     assert await tiered.get(EXAMPLE) == failed
-    near._entries[EXAMPLE.key] = foreign
+    await near.put(EXAMPLE, foreign)
     assert (await tiered.lease(EXAMPLE, 10)).entry in (None, failed)
 
 

@@ -26,6 +26,7 @@ from matrix_resolve import (
     Step,
     WellKnownFetchError,
 )
+from matrix_resolve.core.questions import question_of
 from matrix_resolve.hooks.events import CacheFailed, TaskFailed
 from matrix_resolve.resolver import flight
 
@@ -712,7 +713,9 @@ class Shared(MemoryCache):
             if isinstance(word, Exception):
                 raise word
             if word is not None:  # as a cache with two levels does
-                self._entries.pop(word, None)
+                question = question_of(word)
+                if question is not None:
+                    await self.delete(question)
             yield word
 
 
