@@ -2,17 +2,21 @@
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
 
 class LeapingLoop(asyncio.SelectorEventLoop):
-    """An event loop that does not wait for its timers: its time leaps to the next one."""
+    """An event loop that does not wait for its timers: its time leaps to the next one.
 
-    def __init__(self) -> None:
+    `turned` is called whenever all that was ready has run.
+    """
+
+    def __init__(self, turned: Callable[[], None] = lambda: None) -> None:
         self._now = 1000.0
+        self.turned = turned
         super().__init__(_LeapingSelector(self))
 
     def time(self) -> float:
@@ -33,6 +37,7 @@ class _LeapingSelector(selectors.DefaultSelector):
         self._loop = loop
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self._loop.turned()
         events = super().select(0)
         if not events and timeout != 0:
             self._loop.leap(timeout)
