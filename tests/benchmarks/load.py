@@ -66,7 +66,7 @@ class Hour:
     kept: int = 0  # resolves that were answered without a turn of the event loop
     remembered: int = 0  # those that took one, and for which nothing was asked
     waited: int = 0  # those that waited for an answer
-    late: int = 0  # of these, those that waited for more than a second
+    late: int = 0  # of all, those that took more than a second
     fetches: int = 0
     lookups: int = 0
     addresses: int = 0

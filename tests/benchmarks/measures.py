@@ -98,7 +98,7 @@ def rates(hours: list[Hour], scale: float, seconds: float | None = None) -> Figu
     """Return ratios of all resolves, and questions a second of the whole load."""
     total = sum(hours, Hour())
     resolves = max(total.resolves, 1)
-    scale /= len(hours) * HOUR if seconds is None else seconds
+    scale /= max(len(hours), 1) * HOUR if seconds is None else seconds
     return {
         "resolves": total.resolves,
         "kept": total.kept / resolves,
@@ -136,17 +136,18 @@ def full_size(*, names: int, rate: float, policy: Policy, seconds: float, seed: 
                     "answers": len(replay.cache),
                     "resident": resident() - before,
                     **{key: 1000 * value for key, value in pauses.seconds().items()},
+                    "collector_share": pauses.collector_share,
                     **rates([hour], 1, max(replay.loop.time() - since, 1.0)),
                 }
             )
 
         await phase("filling", 0.7, min(policy.max_resolved, names), once=True)
-        await phase("full", 0.9, replay.distinct + policy.max_resolved // 10)
+        await phase("full", 0.9, min(replay.distinct + policy.max_resolved // 10, names))
         began_collecting = time.thread_time()
         gc.collect()
         collection = time.thread_time() - began_collecting
         replay.loop.leap(_A_DAY_LATER)
-        await phase("a day later", 1.0, replay.distinct + policy.max_resolved // 20)
+        await phase("a day later", 1.0, min(replay.distinct + policy.max_resolved // 20, names))
         pauses.clear()
         await replay.resolver.invalidate(name_of(0))
         await replay.resolver.resolve(name_of(0))

@@ -46,7 +46,8 @@ class Pauses:
     def clear(self) -> None:
         """Begin anew."""
         self._since = time.thread_time()
-        self._collecting = self._collecting_since = 0.0
+        self._collecting = self._collecting_since = self._all_collecting = 0.0
+        self._begun = self._since
         self.longest = self.longest_without = self.longest_collection = 0.0
 
     def lap(self) -> None:
@@ -58,6 +59,11 @@ class Pauses:
         if took - self._collecting > self.longest_without:
             self.longest_without = took - self._collecting
         self._since, self._collecting = now, 0.0
+
+    @property
+    def collector_share(self) -> float:
+        """The part of all time since `clear` that the collector has taken."""
+        return self._all_collecting / max(time.thread_time() - self._begun, 1e-9)
 
     def seconds(self) -> dict[str, float]:
         """Return the longest ones since `clear`, and the longest collection."""
@@ -80,6 +86,7 @@ class Pauses:
             return
         took = time.thread_time() - self._collecting_since
         self._collecting += took
+        self._all_collecting += took
         self.longest_collection = max(self.longest_collection, took)
 
 
@@ -163,7 +170,10 @@ class Replay:
         for count in itertools.count():
             if self._until() or (count % 64 == 0 and self.is_late):
                 break
-            at, number = next(self._arrivals)
+            arrival = next(self._arrivals, None)
+            if arrival is None:
+                break
+            at, number = arrival
             if at > self.loop.time():
                 await self._pass_until(at)
             if not leg.is_watched:
@@ -182,13 +192,13 @@ class Replay:
         now = self.loop.time()
         resolution = await self.resolver.resolve(name_of(number))
         hour = self.network.hour
+        hour.late += self.loop.time() - now > 1
         if not leg.is_relieved:
             hour.kept += 1
         elif all(entry.from_cache for entry in resolution.trail):
             hour.remembered += 1
         else:
             hour.waited += 1
-            hour.late += self.loop.time() - now > 1
         last, self._seen[number] = self._seen[number], now
         self.distinct += not last
         if self.dials and now - last > _KEEPALIVE:

@@ -1,6 +1,6 @@
 """Names by the million, by simulation: hit ratio, questions a second, memory, longest pause.
 
-    python -m tests.benchmarks.scale [--quick] [--names 1000000] [--rate 50 500] [--days 2]
+    python -m tests.benchmarks.scale [--quick] [--names 1000000] [--rate 50 500] [--days 1.5]
                                      [--seed 0] [--seconds 170] [--json FILE]
 
 Names are drawn by Zipf's law and asked for at a steady rate. Resolver and `MemoryCache` are the
@@ -39,11 +39,11 @@ _FEWEST: Final = 1_000  # names of a sample; a third of that where the world is 
 _BOUNDS: Final = (10_000, 300_000)
 
 
-def settings_of(rates: Sequence[float], names: int, *, quick: bool) -> list[Setting]:
+def settings_of(rates: Sequence[float], names: int) -> list[Setting]:
     """Return what is compared: the default policy first, at each rate."""
     settings: list[Setting] = []
     for rate in rates:
-        a_day = (10_000 if quick else 20_000) * max(1.0, rate / 250)  # resolves of a sample
+        a_day = 10_000 * max(1.0, rate / 125)  # resolves of a sample
         sample = max(1, min(round(rate * 86_400 / a_day), names // _FEWEST))
         common: dict[str, Any] = {"names": names, "rate": rate, "sample": sample}
         settings.append(Setting(label="default", **common))
@@ -63,7 +63,7 @@ def measure(arguments: argparse.Namespace) -> Figures:
     """Run everything, on two cores; return all figures."""
     ends = time.monotonic() + arguments.seconds
     quick, seed = arguments.quick, arguments.seed
-    settings = settings_of(arguments.rate, arguments.names, quick=quick)
+    settings = settings_of(arguments.rate, arguments.names)
     policy = Policy(max_resolved=3_000, max_answers=9_000) if quick else Policy()
     workers = min(2, os.cpu_count() or 1)
     with ProcessPoolExecutor(
@@ -95,17 +95,19 @@ def measure(arguments: argparse.Namespace) -> Figures:
 
 def steady_until(setting: Setting, *, days: float, ends: float, left: int, seed: int) -> Figures:
     """Replay a sample in its part of the time that is left for so many."""
-    seconds = (ends - time.monotonic()) / left
-    return steady(setting, days=days, seconds=max(seconds, 1.0), seed=seed)
+    remaining = ends - time.monotonic()
+    # A little more than its part, as two may run beside each other.
+    seconds = max(min(1.3 * remaining / left, remaining), 1.0)
+    return steady(setting, days=days, seconds=seconds, seed=seed)
 
 
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; the first column is of words, the others of numbers."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     print(f"\n{title}\n")
-    for row in (head, *rows):
-        first, *others = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join((first.strip().ljust(widths[0]), *others)))
+    for first, *others in (head, *rows):
+        cells = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
+        print("  ".join((first.ljust(widths[0]), *cells)))
 
 
 def percent(part: float) -> str:
@@ -128,7 +130,12 @@ def ratios(figures: Figures) -> list[str]:
 
 def print_steady(compared: Sequence[Figures]) -> None:
     """Print how the first setting fares by the hour, and how all compare on their last day."""
-    first = compared[0]
+    done = [run for run in compared if run["hours"]]
+    if len(done) < len(compared):
+        print(f"No time was left for {len(compared) - len(done)} of {len(compared)} settings")
+    if not done:
+        return
+    first = done[0]
     hours = first["hours"]
     shown = [
         hour for hour in (1, 2, 3, 6, 12, *range(24, len(hours) + 1, 24)) if hour <= len(hours)
@@ -140,16 +147,16 @@ def print_steady(compared: Sequence[Figures]) -> None:
     )
     table(
         "The last day, by setting (questions of all workers together)",
-        ("resolves/s", "setting", *_RATES, "fetches at once", "days"),
+        ("setting", "resolves/s", *_RATES, "fetches at once", "days"),
         [
             [
-                f"{run['setting']['rate']:g}",
                 run["label"],
+                f"{run['setting']['rate']:g}",
                 *ratios(run["last_day"]),
                 f"{run['fetching']:.0f}",
                 f"{run['days']:.1f}",
             ]
-            for run in compared
+            for run in done
         ],
     )
 
@@ -159,7 +166,16 @@ def print_full(full: Figures, memory: Sequence[Figures]) -> None:
     table(
         f"All names: {full['max_resolved']:,} names and {full['max_answers']:,} answers at most; "
         "longest pauses in ms of CPU",
-        ("phase", "names", "answers", "MiB more", "pause", "without collector", "collection"),
+        (
+            "phase",
+            "names",
+            "answers",
+            "MiB more",
+            "pause",
+            "without collector",
+            "collection",
+            "collector's CPU",
+        ),
         [
             [
                 phase["phase"],
@@ -167,6 +183,7 @@ def print_full(full: Figures, memory: Sequence[Figures]) -> None:
                 f"{phase['answers']:,}",
                 f"{phase['resident'] / MIB:.0f}",
                 *(f"{phase[f'longest{of}']:.1f}" for of in ("", "_without", "_collection")),
+                percent(phase["collector_share"]),
             ]
             for phase in full["phases"]
         ],
@@ -224,13 +241,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--names", type=int, default=1_000_000)
     parser.add_argument("--rate", type=float, nargs="+", help="resolves a second (50 and 500)")
-    parser.add_argument("--days", type=float, default=2.0, help="simulated days")
+    parser.add_argument("--days", type=float, help="simulated days (1.5; quick: 1)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, help="how long it may take (170; quick: 40)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--quick", action="store_true", help="50 resolves/s, few names, small")
     arguments = parser.parse_args()
     arguments.rate = arguments.rate or ([50.0] if arguments.quick else [50.0, 500.0])
+    arguments.days = arguments.days or (1.0 if arguments.quick else 1.5)
     arguments.seconds = arguments.seconds or (40.0 if arguments.quick else 170.0)
     began = time.monotonic()
     figures = measure(arguments)
