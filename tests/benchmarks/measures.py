@@ -118,6 +118,7 @@ def full_size(*, names: int, rate: float, policy: Policy, seconds: float, seed: 
         phases: list[Figures] = []
         began = time.monotonic()
         before = resident()
+        pauses.names = lambda: replay.distinct
 
         async def phase(label: str, share: float, done: int, once: bool = False) -> None:
             """Replay until so many names have been met, or for a share of the time."""
@@ -136,6 +137,7 @@ def full_size(*, names: int, rate: float, policy: Policy, seconds: float, seed: 
                     "answers": len(replay.cache),
                     "resident": resident() - before,
                     **{key: 1000 * value for key, value in pauses.seconds().items()},
+                    "longest_at": pauses.longest_at,
                     "collector_share": pauses.collector_share,
                     **rates([hour], 1, max(replay.loop.time() - since, 1.0)),
                 }

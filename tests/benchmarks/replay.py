@@ -41,6 +41,8 @@ class Pauses:
     """
 
     def __init__(self) -> None:
+        self.names: Callable[[], int] = lambda: 0
+        """How many names have been met."""
         self.clear()
 
     def clear(self) -> None:
@@ -48,6 +50,7 @@ class Pauses:
         self._since = time.thread_time()
         self._collecting = self._collecting_since = self._all_collecting = 0.0
         self._begun = self._since
+        self.longest_at = 0  # the names that had been met when the longest without came
         self.longest = self.longest_without = self.longest_collection = 0.0
 
     def lap(self) -> None:
@@ -58,6 +61,7 @@ class Pauses:
             self.longest = took
         if took - self._collecting > self.longest_without:
             self.longest_without = took - self._collecting
+            self.longest_at = self.names()
         self._since, self._collecting = now, 0.0
 
     @property

@@ -173,6 +173,7 @@ def print_full(full: Figures, memory: Sequence[Figures]) -> None:
             "MiB more",
             "pause",
             "without collector",
+            "at names",
             "collection",
             "collector's CPU",
         ),
@@ -182,7 +183,10 @@ def print_full(full: Figures, memory: Sequence[Figures]) -> None:
                 f"{phase['names']:,}",
                 f"{phase['answers']:,}",
                 f"{phase['resident'] / MIB:.0f}",
-                *(f"{phase[f'longest{of}']:.1f}" for of in ("", "_without", "_collection")),
+                f"{phase['longest']:.1f}",
+                f"{phase['longest_without']:.1f}",
+                f"{phase['longest_at']:,}",
+                f"{phase['longest_collection']:.1f}",
                 percent(phase["collector_share"]),
             ]
             for phase in full["phases"]
