@@ -130,16 +130,15 @@ def full_size(*, names: int, rate: float, policy: Policy, seconds: float, seed: 
             replay.dials = not once
             arrivals = replay.load.each_once(since) if once else None
             await replay.run(lambda: replay.distinct >= done, arrivals)
+            lasted = replay.loop.time() - since
             phases.append(
                 {
                     "phase": label,
                     "names": replay.distinct,
                     "answers": len(replay.cache),
                     "resident": resident() - before,
-                    **{key: 1000 * value for key, value in pauses.seconds().items()},
-                    "longest_at": pauses.longest_at,
-                    "collector_share": pauses.collector_share,
-                    **rates([hour], 1, max(replay.loop.time() - since, 1.0)),
+                    **pauses.figures(),
+                    **rates([hour], 1, max(lasted, 1.0)),
                 }
             )
 
@@ -159,7 +158,7 @@ def full_size(*, names: int, rate: float, policy: Policy, seconds: float, seed: 
             "max_answers": policy.max_answers,
             "phases": phases,
             "collection_ms": 1000 * collection,
-            "invalidate_ms": 1000 * pauses.seconds()["longest_without"],
+            "invalidate_ms": pauses.figures()["longest_without"],
             "fetches_at_once": replay.network.most_fetching,
         }
 

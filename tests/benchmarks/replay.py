@@ -64,17 +64,14 @@ class Pauses:
             self.longest_at = self.names()
         self._since, self._collecting = now, 0.0
 
-    @property
-    def collector_share(self) -> float:
-        """The part of all time since `clear` that the collector has taken."""
-        return self._all_collecting / max(time.thread_time() - self._begun, 1e-9)
-
-    def seconds(self) -> dict[str, float]:
-        """Return the longest ones since `clear`, and the longest collection."""
+    def figures(self) -> dict[str, float]:
+        """Return the longest ones since `clear` in ms, and the collector's part of all time."""
         return {
-            "longest": self.longest,
-            "longest_without": self.longest_without,
-            "longest_collection": self.longest_collection,
+            "longest": 1000 * self.longest,
+            "longest_without": 1000 * self.longest_without,
+            "longest_at": self.longest_at,
+            "longest_collection": 1000 * self.longest_collection,
+            "collector_share": self._all_collecting / max(time.thread_time() - self._begun, 1e-9),
         }
 
     def __enter__(self) -> "Pauses":

@@ -39,12 +39,13 @@ _FEWEST: Final = 1_000  # names of a sample; a third of that where the world is 
 _BOUNDS: Final = (10_000, 300_000)
 
 
-def settings_of(rates: Sequence[float], names: int) -> list[Setting]:
+def settings_of(rates: Sequence[float], names: int, *, quick: bool) -> list[Setting]:
     """Return what is compared: the default policy first, at each rate."""
     settings: list[Setting] = []
+    fewest = _FEWEST // 3 if quick else _FEWEST
     for rate in rates:
-        a_day = 10_000 * max(1.0, rate / 125)  # resolves of a sample
-        sample = max(1, min(round(rate * 86_400 / a_day), names // _FEWEST))
+        a_day = (3_000 if quick else 10_000) * max(1.0, rate / 125)  # resolves of a sample
+        sample = max(1, min(round(rate * 86_400 / a_day), names // fewest))
         common: dict[str, Any] = {"names": names, "rate": rate, "sample": sample}
         settings.append(Setting(label="default", **common))
         for bound in _BOUNDS:
@@ -54,7 +55,7 @@ def settings_of(rates: Sequence[float], names: int) -> list[Setting]:
         settings.append(Setting(label="no refresh ahead", policy={"refresh_ahead": 0.0}, **common))
         settings.append(Setting(label="4 workers, no Redis", workers=4, **common))
         fewer = min(30_000, names)
-        common |= {"names": fewer, "sample": max(1, min(sample, 3 * fewer // _FEWEST))}
+        common |= {"names": fewer, "sample": max(1, min(sample, 3 * fewer // fewest))}
         settings.append(Setting(label=f"{fewer:,} names in the world", **common))
     return settings
 
@@ -63,7 +64,7 @@ def measure(arguments: argparse.Namespace) -> Figures:
     """Run everything, on two cores; return all figures."""
     ends = time.monotonic() + arguments.seconds
     quick, seed = arguments.quick, arguments.seed
-    settings = settings_of(arguments.rate, arguments.names)
+    settings = settings_of(arguments.rate, arguments.names, quick=quick)
     policy = Policy(max_resolved=3_000, max_answers=9_000) if quick else Policy()
     workers = min(2, os.cpu_count() or 1)
     with ProcessPoolExecutor(
