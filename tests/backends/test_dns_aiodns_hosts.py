@@ -144,6 +144,26 @@ async def test_look_up_that_is_cancelled_while_it_is_read(
     assert await watched.find("a.example") == ["192.0.2.1"]
 
 
+async def test_long_file_is_read_to_the_end(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That look-ups give up meanwhile neither ends the reading nor begins another."""
+    watched.write("192.0.2.1 a.example\n")
+    go_on = threading.Event()
+    read = hosts._read
+    monkeypatch.setattr(hosts, "_read", lambda path: (go_on.wait(HANGS), read(path))[1])
+    for _ in range(3):
+        task = asyncio.create_task(watched.find("a.example"))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task])
+    last = asyncio.create_task(watched.find("a.example"))
+    await asyncio.sleep(0.01)
+    go_on.set()
+    assert await last == ["192.0.2.1"]
+    assert watched.reads == 1
+
+
 async def test_gone_and_back(watched: Watched) -> None:
     """Without the file nothing is known; when it is back, it is read."""
     assert await watched.find("a.example") == []

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -38,29 +39,35 @@ class HostsFile:
         self._hosts: Hosts = {}
         self._stamp: tuple[int, ...] | None = None  # of the file as it was when it was read
         self._look_at: float | None = None
-        self._reading = asyncio.Lock()
+        self._reading: asyncio.Future[None] | None = None
 
     async def find(self, hostname: str) -> tuple[IPAddress, ...]:
         """Return the addresses of `hostname`, none if the file does not name it."""
-        # While it is read, all wait: what it said before may be wrong now.
-        if self._look_at is None or self._clock() >= self._look_at:
-            async with self._reading:
-                await self._look()
+        with suppress(OSError, RuntimeError):  # no descriptor left, no thread: what is known holds
+            self._look()
+            # While it is read, all wait: what it said before may be wrong now. That some of them
+            # wait no longer does not end it, or a file that takes long would never be read.
+            if self._reading is not None:
+                await asyncio.shield(self._reading)
         return self._hosts.get(plain(hostname), ())
 
-    async def _look(self) -> None:
-        """Read the file if it has changed; keep what is known if it can't be read just now."""
-        if self._look_at is not None and self._clock() < self._look_at:
-            return  # somebody else has, while this one waited
-        try:
-            stamp = _stamp(self._path)
-            if stamp != self._stamp:
-                hosts = {} if stamp is None else await asyncio.to_thread(_read, self._path)
-                before, self._hosts, self._stamp = self._hosts, hosts, stamp
-                await asyncio.to_thread(_forget, before)
-        except (OSError, RuntimeError):  # no descriptor left, no thread
-            pass
-        self._look_at = self._clock() + _LOOK_EVERY
+    def _look(self) -> None:
+        """See whether it has changed, and then begin to read it."""
+        now = self._clock()
+        if self._look_at is not None and now < self._look_at:
+            return
+        self._look_at = now + _LOOK_EVERY
+        if self._reading is not None and not self._reading.done():
+            return
+        self._reading = None
+        if (stamp := _stamp(self._path)) != self._stamp:
+            loop = asyncio.get_running_loop()
+            self._reading = loop.run_in_executor(None, self._read, stamp)
+
+    def _read(self, stamp: tuple[int, ...] | None) -> None:
+        hosts = {} if stamp is None else _read(self._path)
+        before, self._hosts, self._stamp = self._hosts, hosts, stamp
+        _forget(before)
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:
