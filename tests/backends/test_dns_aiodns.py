@@ -521,6 +521,21 @@ async def test_canonical_name(order: tuple[int, ...]) -> None:
 # Our own trouble
 
 
+async def test_many_addresses() -> None:
+    """Of thousands the first are given: to read them all would hold the event loop up."""
+    ipv4 = [f"10.0.{number // 256}.{number % 256}" for number in range(1_000)]
+    ipv6 = [f"2001:db8::{number:x}" for number in range(1_000)]
+
+    def answers(query: dns.message.Message) -> list[Any]:
+        of_type = asked_type(query)
+        published = ipv4 if of_type == "A" else ipv6
+        return [answer(query, *(f"example.org. 60 IN {of_type} {ip}" for ip in published))]
+
+    async with handmade(answers) as server, AiodnsLookup(nameservers=[server]) as lookup:
+        reply = await lookup.lookup_addresses("example.org")
+    assert reply == addresses(*ipv4[:256], *ipv6[:256], ttl=60)
+
+
 @BOTH
 @pytest.mark.parametrize("trouble", [pycares.AresError("no channel"), OSError(24, "EMFILE")])
 async def test_no_channel(

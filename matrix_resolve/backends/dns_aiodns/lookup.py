@@ -20,6 +20,8 @@ from matrix_resolve.interfaces import AddressReply, SrvRecord, SrvReply
 _SHARE: Final = 0.97
 # So long the addresses of one family wait for those of the other.
 _OTHER_FAMILY: Final = 0.5
+# So many addresses of a family are given; a message holds 4,000, and few of them are ever dialled.
+_MOST: Final = 256
 _LOOPBACK: Final = (ip_address("127.0.0.1"), ip_address("::1"))
 
 T = TypeVar("T")
@@ -144,7 +146,7 @@ def _reply(families: Sequence[asyncio.Task[Found]]) -> AddressReply:
         if bug is not None and not isinstance(bug, AddressLookupError):
             raise bug
     return AddressReply(
-        dict.fromkeys(ip_address(text(data.addr)) for one in found for data in one.data),
+        dict.fromkeys(ip_address(text(data.addr)) for one in found for data in one.data[:_MOST]),
         min((one.ttl for one in found if one.ttl is not None), default=None),
         next((one.canonical_name for one in found if one.canonical_name), None),
     )
