@@ -107,10 +107,13 @@ def test_spellings_of_nameservers(text: str, leads_to: tuple[Any, ...]) -> None:
         "http://dns.example/dns-query",
         "quic://192.0.2.1",
         "udp:192.0.2.1",
+        None,
+        53,
+        b"192.0.2.1",
     ],
     ids=ascii,
 )
-def test_misspelled_nameservers(text: str) -> None:
+def test_misspelled_nameservers(text: Any) -> None:
     """What is no nameserver is refused where it is given."""
     with pytest.raises(ValueError, match=r"is neither ADDRESS\[:PORT\] nor tls://") as caught:
         DnspythonLookup(nameservers=["192.0.2.1", text])

@@ -29,7 +29,7 @@ def read_nameserver(text: str, ca_file: str | os.PathLike[str] | None) -> Server
         f"{shown(text)} is neither ADDRESS[:PORT] nor tls://ADDRESS[:PORT][#NAME]"
         " nor https://HOST[:PORT]/PATH[#ADDRESS]"
     )
-    parts = _SPELLING.fullmatch(text)
+    parts = _SPELLING.fullmatch(text) if isinstance(text, str) else None
     if parts is None:
         raise wrong
     scheme, where, path, extra = parts.groups()
