@@ -462,6 +462,33 @@ async def test_noise_in_large_datagrams_is_not_read(monkeypatch: pytest.MonkeyPa
     assert read[0] <= 1232
 
 
+async def test_noise_does_not_stop_the_event_loop() -> None:
+    """Between two datagrams that are no answer, others have their turn."""
+    noise = 50
+    turns: list[int] = []  # at each noise, how often another task had its turn
+    turn = 0
+
+    async def other() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    def answers(query: dns.message.Message) -> list[Any]:
+        turns.append(turn)
+        junk = query.id.to_bytes(2) + b"junk"
+        return [*([b"another ID", junk, query] * noise), answer(query)]
+
+    task = asyncio.create_task(other())
+    async with (
+        handmade(answers) as server,
+        DnspythonLookup(nameservers=[server], timeout=HANGS) as lookup,
+    ):
+        assert await lookup.lookup_srv(QUESTION) == empty("SRV")
+    task.cancel()
+    assert turn - turns[0] > 3 * noise
+
+
 SOA = "org. 50 IN SOA ns.org. hostmaster.org. 1 2 3 4 90"
 READABLE = [
     # kind, records, authority

@@ -130,14 +130,13 @@ class PlainServer(Server):
             try:
                 while True:
                     wire = await loop.sock_recv(sock, _LONGEST)
-                    if not wire.startswith(request.id.to_bytes(2)):
-                        continue
-                    try:
-                        answer = await self._read(request, wire)
-                    except dns.exception.DNSException:
-                        continue
-                    if answer is not None:
-                        return answer
+                    with suppress(dns.exception.DNSException):
+                        if wire.startswith(request.id.to_bytes(2)):
+                            answer = await self._read(request, wire)
+                            if answer is not None:
+                                return answer
+                    # While more has come already, `sock_recv` does not wait, and nothing else runs.
+                    await asyncio.sleep(0)
             finally:
                 resend.stop()
 
