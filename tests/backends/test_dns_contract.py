@@ -38,6 +38,8 @@ from matrix_resolve.testing import DnsFault, LoopbackFederation
 Lookup = AiodnsLookup | DnspythonLookup
 Asking = Callable[..., Any]
 
+# What is published, of each type.
+TRUE = {"SRV": "SRV 0 0 1 true.example.", "A": "A 192.0.2.1", "AAAA": "AAAA 2001:db8::1"}
 # For what is found although others are silent for as long as they are waited for.
 PATIENT = 3.0
 
@@ -381,6 +383,33 @@ async def test_aliases_in_a_circle(
 
 
 @BOTH
+@pytest.mark.parametrize("in_order", [True, False], ids=["in order", "reversed"])
+@pytest.mark.parametrize(("links", "followed"), [(1, True), (16, True), (17, False)])
+async def test_long_chains(
+    asking: Asking,
+    kind: str,
+    failure: type[BackendError],
+    links: int,
+    followed: bool,
+    in_order: bool,
+) -> None:
+    """Sixteen links are followed, in whatever order they come; a longer chain is no answer."""
+
+    def answers(query: dns.message.Message) -> list[Any]:
+        names = ["example.org.", *(f"{number}.example." for number in range(links))]
+        chain = [f"{names[at]} 60 IN CNAME {names[at + 1]}" for at in range(links)]
+        chain.append(f"{names[-1]} 60 IN {TRUE[asked_type(query)]}")
+        return [answer(query, *(chain if in_order else reversed(chain)))]
+
+    async with handmade(answers) as server, asking(server) as lookup:
+        if followed:
+            assert found(await either(lookup, kind)(QUESTION))
+        else:
+            with pytest.raises(failure):
+                await either(lookup, kind)(QUESTION)
+
+
+@BOTH
 async def test_nobody_listens(asking: Asking, kind: str, failure: type[BackendError]) -> None:
     """Without a DNS server the lookup fails."""
     async with asking("127.0.0.1:9", timeout=SHORT) as lookup:
@@ -406,8 +435,7 @@ async def test_what_is_not_the_answer_is_passed_over(
     """Messages that are no answer to the question do not keep the true one out."""
 
     def answers(query: dns.message.Message) -> list[Any]:
-        true = {"SRV": "SRV 0 0 1 true.example.", "A": "A 192.0.2.1", "AAAA": "AAAA 2001:db8::1"}
-        return [*spoofs(query), answer(query, f"example.org. 60 IN {true[asked_type(query)]}")]
+        return [*spoofs(query), answer(query, f"example.org. 60 IN {TRUE[asked_type(query)]}")]
 
     async with handmade(answers) as server, asking(server) as lookup:
         reply = await either(lookup, kind)(QUESTION)

@@ -22,6 +22,7 @@ from attrs import Factory, frozen, mutable
 from dns.message import QueryMessage
 from dns.rdatatype import RdataType
 
+from matrix_resolve.core.chains import MAX_LINKS
 from matrix_resolve.interfaces import SrvRecord
 
 # Rcodes that tell of records, or that there are none; all others are failures.
@@ -30,7 +31,6 @@ _TELLING: Final = {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}
 _WITHOUT_EDNS: Final = {dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS}
 _HEADER: Final = 12  # octets
 _ANSWER, _AUTHORITY, _ADDITIONAL = range(3)
-_LONGEST_CHAIN: Final = 16
 # After so many seconds of reading the event loop has its turn.
 _PIECE: Final = 0.002
 
@@ -168,7 +168,7 @@ class _Message:
     def answer(self, rcode: int) -> Answer:
         """Follow the aliases, in whatever order they came, to the records or to their absence."""
         name, canonical_name, ttl = self.asked, None, inf
-        for _ in range(_LONGEST_CHAIN):
+        for _ in range(MAX_LINKS + 1):
             found = self.rrsets.get((name, self.kind))
             alias = self.rrsets.get((name, RdataType.CNAME))
             if found is not None or alias is None:
