@@ -1,6 +1,8 @@
 """How dnspython's lookup asks: which name server when, again, without EDNS; and how it reads."""
 
 import asyncio
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -519,6 +521,34 @@ async def test_messages_that_are_broken(
             changed = wire[:place] + bytes([octet]) + wire[place + 1 :]
             with suppress(dns.exception.DNSException):
                 await answers_.read_answer(request, changed)
+
+
+READING = """\
+import asyncio, sys
+import dns.message
+from matrix_resolve.backends.dns_dnspython import DnspythonLookup, answers
+
+before = set(sys.modules)
+for text in sys.argv[1:]:
+    response = bytes.fromhex(text)
+    request = dns.message.from_wire(response, question_only=True)
+    request.flags = 0
+    asyncio.run(answers.read_answer(request, response))
+print(sorted(set(sys.modules) - before))
+"""
+
+
+def test_nothing_is_imported_to_read_an_answer() -> None:
+    """An import needs a descriptor, and the event loop waits for it."""
+    wires = []
+    for kind, record in (("SRV", "SRV 1 2 3 a."), ("A", "A 192.0.2.1"), ("AAAA", "AAAA ::1")):
+        request = dns.message.make_query(QUESTION, kind, use_edns=0)
+        alias = "example.org. 9 IN CNAME a.example.org."
+        response = answer(request, alias, f"a.example.org. 9 IN {record}", authority=(SOA,))
+        wires.append(response.to_wire().hex())
+    command = [sys.executable, "-c", READING, *wires]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 async def test_what_is_not_asked_for_is_not_read() -> None:

@@ -18,6 +18,11 @@ import dns.opcode
 import dns.rcode
 import dns.rdata
 import dns.rdataclass
+import dns.rdtypes.ANY.CNAME  # dnspython would import these when it reads the first of a kind
+import dns.rdtypes.ANY.SOA
+import dns.rdtypes.IN.A
+import dns.rdtypes.IN.AAAA
+import dns.rdtypes.IN.SRV
 from attrs import Factory, frozen, mutable
 from dns.message import QueryMessage
 from dns.rdatatype import RdataType
