@@ -271,6 +271,24 @@ async def test_server_without_edns(
         assert asked == {0: types * 2, -1: types * 4}
 
 
+async def test_edns_is_tried_again_however_much_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers to questions without it do not prolong the while in which it is left out."""
+    asked: list[int] = []
+
+    async def exchange(self: Server, request: QueryMessage, patience: float) -> Answer:
+        asked.append(request.edns)
+        return Answer(refuses_edns=request.edns >= 0, has_edns=False)
+
+    monkeypatch.setattr(servers.PlainServer, "_exchange", exchange)
+    server = servers.PlainServer("192.0.2.1")
+    await server.ask(NAME, RdataType.SRV, 1)
+    until = server._plain_until
+    for _ in range(3):
+        await server.ask(NAME, RdataType.SRV, 1)
+    assert asked == [0, -1, -1, -1, -1]
+    assert server._plain_until == until
+
+
 @pytest.mark.parametrize("rcode", ["FORMERR", "NOTIMP"])
 async def test_server_that_refuses_either_way(rcode: str) -> None:
     """It has failed after two questions, and the next is asked with EDNS again."""

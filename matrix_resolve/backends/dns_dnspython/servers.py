@@ -51,7 +51,7 @@ class Server(ABC):
         if answer.refuses_edns and with_edns:
             request.use_edns(False)
             answer = await self._exchange(request, patience)
-        if request.edns < 0 and not answer.has_edns and not answer.problem:
+        if with_edns and request.edns < 0 and not answer.has_edns and not answer.problem:
             self._plain_until = now() + _PLAIN_FOR
         self._silent_until = None
         return answer
