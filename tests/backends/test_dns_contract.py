@@ -4,6 +4,7 @@ What is particular to one of them (how long "none" lives, the hosts file, TLS) i
 """
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -455,6 +456,26 @@ async def test_lost_datagrams(asking: Asking, kind: str, failure: type[BackendEr
         return [answer(query)] if asked[asked_type(query)] > 1 else []
 
     async with handmade(answers) as server, asking(server, timeout=PATIENT) as lookup:
+        assert not found(await either(lookup, kind)(QUESTION))
+
+
+@pytest.mark.parametrize("timeout", [0, -1.0, math.nan])
+def test_no_time(asking: Asking, timeout: float) -> None:
+    """A time in which nothing can be answered is refused where it is given."""
+    with pytest.raises(ValueError, match="timeout must be above 0"):
+        asking("192.0.2.1", timeout=timeout)
+
+
+@pytest.mark.parametrize("seconds", [3e6, 3.2e8, math.inf])
+@BOTH
+async def test_all_the_time(
+    asking: Asking, kind: str, failure: type[BackendError], seconds: float
+) -> None:
+    """It may be as long as a policy allows, and longer."""
+    async with (
+        handmade(lambda query: [answer(query)]) as server,
+        asking(server, timeout=seconds) as lookup,
+    ):
         assert not found(await either(lookup, kind)(QUESTION))
 
 

@@ -23,6 +23,8 @@ from matrix_resolve.backends.dns_aiodns.answers import NoAnswerError
 # Every name is absolute: no search list, no host aliases. EDNS is off, for with it come DNS cookies
 # (RFC 7873), and where forwarders add them to some answers only, c-ares drops the others.
 _FLAGS: Final = pycares.ARES_FLAG_NOSEARCH | pycares.ARES_FLAG_NOALIASES
+# c-ares counts a try's milliseconds in 31 bits; in seconds.
+_LONGEST: Final = 2_000_000.0
 # So old (seconds) a channel may be and still be asked: lifetimes are ours alone.
 _CHANNEL_AGE: Final = 1.0
 # After so many answers c-ares makes its tries shorter: five times what answers take on average. So
@@ -41,7 +43,9 @@ class Channel:
     """A c-ares channel with one server; when it was made, and how much it was asked."""
 
     def __init__(self, server: str, timeout: float) -> None:
-        self._resolver = aiodns.DNSResolver([server], timeout=timeout, tries=1, flags=_FLAGS)
+        self._resolver = aiodns.DNSResolver(
+            [server], timeout=min(timeout, _LONGEST), tries=1, flags=_FLAGS
+        )
         self._made_at = time.monotonic()
         self._quick = timeout * _QUICK
         self._under_way: dict[Answering, float] = {}  # when it was asked

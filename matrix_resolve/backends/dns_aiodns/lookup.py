@@ -40,9 +40,9 @@ class AiodnsLookup(Closeable):
     Addresses are looked for in `hosts_file` first (None: the system's), which is read again when it
     changes. "localhost" and what is under it is this machine (RFC 6761).
 
-    Raises `ValueError` if a nameserver is misspelled or there is none. It belongs to the event loop
-    that it is first used in. Close it with `aclose()` or `async with`; lookups that are still under
-    way then fail.
+    Raises `ValueError` if a nameserver is misspelled or there is none, or `timeout` is no time. It
+    belongs to the event loop that it is first used in. Close it with `aclose()` or `async with`;
+    lookups that are still under way then fail.
     """
 
     def __init__(
@@ -54,6 +54,8 @@ class AiodnsLookup(Closeable):
     ) -> None:
         if nameservers is not None and not nameservers:
             raise ValueError("there is no nameserver")
+        if not timeout > 0:
+            raise ValueError(f"timeout must be above 0: {timeout!r}")
         given = None if nameservers is None else [read_nameserver(one) for one in nameservers]
         self._servers = Servers(given, timeout)
         self._hosts = HostsFile(system_hosts_file() if hosts_file is None else Path(hosts_file))

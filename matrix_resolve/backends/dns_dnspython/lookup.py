@@ -36,8 +36,8 @@ class DnspythonLookup(Closeable):
 
     `timeout` in seconds is for one question, retries included: an answer may take nearly all of it.
     `ca_file` is a PEM file with the certificate authorities to trust instead of the system's.
-    Raises `ValueError` if a nameserver is misspelled or there is none, `OSError` if `ca_file` can't
-    be used.
+    Raises `ValueError` if a nameserver is misspelled or there is none, or `timeout` is no time,
+    `OSError` if `ca_file` can't be used.
 
     The hosts file is not read: every name is asked of DNS, "localhost" too. Nothing is kept from
     one question to the next, connections neither. Close it with `aclose()` or `async with`;
@@ -58,6 +58,8 @@ class DnspythonLookup(Closeable):
             servers = [read_nameserver(text, ca_file) for text in nameservers]
         if not servers:
             raise ValueError("there is no nameserver")
+        if not timeout > 0:
+            raise ValueError(f"timeout must be above 0: {timeout!r}")
         self._servers = Servers(servers, timeout)
 
     async def aclose(self) -> None:
