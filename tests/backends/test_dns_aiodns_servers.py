@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import re
+import resource
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import pytest
 from dns_lookups import HANGS, answer, asked_type, handmade, until
 
 from matrix_resolve.backends.dns_aiodns import AiodnsLookup, channels
+from matrix_resolve.backends.dns_aiodns import servers as servers_
 from matrix_resolve.backends.dns_aiodns.answers import NoAnswerError
 from matrix_resolve.backends.dns_aiodns.channels import system_servers
 from matrix_resolve.backends.dns_aiodns.servers import Servers, read_nameserver
@@ -113,6 +115,17 @@ def test_system_servers() -> None:
     assert servers
     for server in servers:
         assert re.fullmatch(r"(\[[0-9a-f:.]+\]|[0-9.]+):\d+(%\S+)?", server)
+
+
+def test_system_servers_and_no_descriptor() -> None:
+    """That resolv.conf can't be opened does not mean that it names no server."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(pycares.AresError):
+            system_servers()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 # In which order
@@ -332,11 +345,12 @@ async def test_answer_of_a_server_that_is_gone() -> None:
         await servers.aclose()
 
 
-async def test_system_servers_can_not_be_told() -> None:
-    """At first that is a failure; later those that are known are asked."""
-    good, clock = Counting(), Shifted()
+async def test_system_servers_can_not_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At first this machine is asked; later those that are known are."""
+    good, here, clock = Counting(), Counting(), Shifted()
     trouble: list[Exception] = [pycares.AresError("no memory")]
-    async with handmade(good) as server:
+    async with handmade(good) as server, handmade(here) as this_machine:
+        monkeypatch.setattr(servers_, "_THIS_MACHINE", this_machine)
 
         def system() -> Sequence[str]:
             if trouble:
@@ -344,13 +358,16 @@ async def test_system_servers_can_not_be_told() -> None:
             return [server]
 
         servers = Servers(None, 1.0, system=system, clock=clock)
-        with pytest.raises(NoAnswerError, match="no memory"):
-            await servers.ask("a.example", "SRV")
-        failed = trouble.pop()
         assert (await servers.ask("a.example", "SRV")).data
-        trouble.append(failed)
+        assert (set(good.asked), set(here.asked)) == (set(), {"a.example"})
+        failed = trouble.pop()
         clock.by += 2
         assert (await servers.ask("b.example", "SRV")).data
+        trouble.append(failed)
+        clock.by += 2
+        assert (await servers.ask("c.example", "SRV")).data
+        assert set(good.asked) == {"b.example", "c.example"}
+        assert set(here.asked) == {"a.example"}
         await servers.aclose()
         with pytest.raises(NoAnswerError, match="closed"):
             await servers.ask("c.example", "SRV")

@@ -150,10 +150,10 @@ class Server:
 def system_servers() -> list[str]:
     """Return the name servers of the system as they are now, spelled for c-ares.
 
-    Raises `pycares.AresError`.
+    Raises `pycares.AresError` if it names none, or can't be asked: there is no descriptor left.
     """
     # With a callback it has no thread of its own, and nothing is ever asked in it.
-    channel = pycares.Channel(sock_state_cb=lambda *_: None)
+    channel = pycares.Channel(flags=pycares.ARES_FLAG_NO_DFLT_SVR, sock_state_cb=lambda *_: None)
     try:
         return channel.servers
     finally:

@@ -15,6 +15,8 @@ from matrix_resolve.errors import shown
 
 # So many seconds pass between two looks at which servers the system has.
 _LOOK_EVERY: Final = 1.0
+# What a system asks that names no server (resolv.conf(5)).
+_THIS_MACHINE: Final = "127.0.0.1:53"
 _SPELLING: Final = re.compile(
     r"""(?: \[ (?P<bracketed> [^\]]*:[^\]]* ) \] | (?P<bare> [^\[\]]*:[^\[\]]*:[^\[\]]* )
         | (?P<ipv4> [^:\[\]]* ) ) (?: : (?P<port> [0-9]{1,5} ) )?""",
@@ -77,10 +79,8 @@ class Servers:
             return
         try:
             spellings = self._system() if self._given is None else self._given
-        except pycares.AresError as error:
-            if not self._known:
-                raise NoAnswerError(f"the system's name servers: {error.args[-1]}") from error
-            return
+        except pycares.AresError:  # none are named, or they can't be told just now
+            spellings = list(self._known) or [_THIS_MACHINE]
         self._look_at = now + _LOOK_EVERY
         before = self._known
         self._known = {
