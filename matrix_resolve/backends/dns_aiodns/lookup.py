@@ -38,7 +38,8 @@ class AiodnsLookup(Closeable):
     have none.
 
     Addresses are looked for in `hosts_file` first (None: the system's), which is read again when it
-    changes. "localhost" and what is under it is this machine (RFC 6761).
+    changes. "localhost" and what is under it is this machine (RFC 6761). Of each family the first
+    256 that are answered are given.
 
     Raises `ValueError` if a nameserver is misspelled or there is none, or `timeout` is no time. It
     belongs to the event loop that it is first used in. Close it with `aclose()` or `async with`;
