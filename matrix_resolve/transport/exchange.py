@@ -28,7 +28,9 @@ class Request(aiohttp.ClientRequest):
             raise aiohttp.ServerDisconnectedError
         tls = cast(GuardedTls, transport.get_extra_info("ssl_object"))
         tls.asks(transport, attempt.budget)
-        sock = tls.socket = attempt.sockets[-1] if attempt.sockets else tls.socket
+        if tls.socket is None:  # those that lost a race for TCP are closed by now
+            tls.socket = sorted(attempt.sockets, key=lambda sock: sock.fileno() >= 0)[-1]
+        sock = tls.socket
         assert isinstance(sock, Socket)
         sock.used()
         if "close" in self.headers.get("Connection", "").lower():

@@ -254,6 +254,22 @@ async def test_what_cannot_be_repeated_has_one_attempt() -> None:
     assert way.failures
 
 
+@on_linux
+async def test_the_connection_that_is_kept_is_the_one_that_is_noted() -> None:
+    """When addresses race for TCP, the socket that was opened last may be a loser's."""
+    house = House({IPV4[0]: Blackhole(0.5), IPV4[1]: Blackhole()})
+    try:
+        async with asyncio.timeout(HANGS), dialler() as opened:
+            assert await dialled(dialling(opened, house, IPV4[:2]), can_repeat=False) == 200
+            assert house.requests == [IPV4[0]]
+            assert len(opened.connections._idle) == 1
+            await house.aclose()
+            await asyncio.sleep(0.05)
+            assert len(opened.connections) == len(opened.connections._idle) == 0
+    finally:
+        await house.aclose()
+
+
 # The fetcher dials the same way
 
 
