@@ -36,26 +36,27 @@ class Claimed(Protocol):
 class Attempt:
     """What one request of aiohttp's may dial, and how far it has come.
 
-    `host`, in lower case, is dialled at `addresses`; any other host is a proxy. With None only a
-    connection may be used that is open already. `connected` is called when there is a connection.
-    aiohttp shares the current attempt by the context of its task.
+    A host is dialled at `addresses`, unless a `proxy` is; with None only a connection may be used
+    that is open already. `connected` is called when there is a connection. aiohttp shares the
+    current attempt by the context of its task.
     """
 
     def __init__(
         self,
         key: Hashable,
-        host: str,
         addresses: Sequence[SocketAddress] | None,
         budget: Budget,
         connected: Callable[[], None] = lambda: None,
+        proxy: str | None = None,
     ) -> None:
         self.key: Final = key
-        self.host: Final = host
         self.addresses: Final = addresses
         self.budget: Final = budget
         self._connected = connected
+        self.proxy: Final = proxy
         self.has_room = False
         self.has_tcp = False
+        self.has_proxy = False
         self.has_sent = False
         self.sockets: list[socket.socket] = []
         self.dialled: list[str] = []
@@ -79,6 +80,12 @@ class Attempt:
         """
         if self.addresses is None or (self.has_sent and self.sockets):
             raise OSError(errno.ENOTCONN, "there is no connection to use again")
+
+    def reached(self) -> None:
+        """Hear that there is a connection to what was dialled."""
+        if self.proxy is not None:
+            self.has_proxy = True
+            self.has_tcp = False  # that will be the host's, by the proxy
 
     def claim(self) -> None:
         """Hear that there is a connection; raise `OvertakenError` if it is not wanted any more."""

@@ -44,7 +44,8 @@ class Dialling:
         self._is_literal = parse_ip_literal(host) is not None
         self._connect_timeout = connect_timeout
         self._budget = budget or Budget()
-        self._proxy = proxy or {}
+        self._settings = proxy or {}
+        self._proxy: str | None = self._settings.get("proxy")
         self._connected = connected
         self.failures: dict[str | None, Failure] = {}
 
@@ -67,7 +68,7 @@ class Dialling:
         """
         authority = self._authority()
         url = _url(authority, path)
-        key = authority, server_hostname, self._proxy.get("proxy")
+        key = authority, server_hostname, self._proxy
 
         async def send(attempt: Attempt, seconds: float | None) -> aiohttp.ClientResponse:
             attempt.begin()
@@ -77,29 +78,41 @@ class Dialling:
                 allow_redirects=False,
                 server_hostname=server_hostname,
                 timeout=limits(seconds),
-                **self._proxy,
+                **self._settings,
                 **settings,
             )
 
         if can_repeat and self._dialler.connections.has_idle(key):
+            kept = self._attempt(key, None)
             try:
-                return await send(self._attempt(key, None), None)
+                return await send(kept, None)
             except aiohttp.ClientConnectorError:
                 pass  # it has been closed meanwhile
-        together: Sequence[Sequence[SocketAddress]] = [()]
-        if not self._proxy or self._is_literal:
+            except aiohttp.ClientConnectionError:
+                if kept.has_sent:
+                    raise
+        attempts = [self._attempt(key, at) for at in await self._ways(can_repeat)]
+        if not attempts:
+            return None
+        return await Race(self._dialler, send, self._connect_timeout, self.failures).run(attempts)
+
+    async def _ways(self, can_repeat: bool) -> Sequence[Sequence[SocketAddress]]:
+        """Return the addresses of each attempt to make; a proxy, if there is one, has none."""
+        found: Sequence[SocketAddress] = ()
+        if self._proxy is None or self._is_literal:
             found = await self._find()
             if not found:
-                return None
-            addresses = found if self._mapped is None else [self._mapped]
-            together = [self._dialler.in_order(addresses)]
-            if can_repeat:
-                together = [[address] for address in together[0]]
-        race = Race(self._dialler, send, self._connect_timeout, self.failures)
-        return await race.run([self._attempt(key, at) for at in together])
+                return []
+        if self._proxy is not None:
+            failure = self._dialler.failure_of_proxy(self._proxy)
+            if failure is not None:
+                self.failures[None] = failure
+            return [] if failure else [()]
+        addresses = self._dialler.in_order(found if self._mapped is None else [self._mapped])
+        return [[address] for address in addresses] if can_repeat else [addresses]
 
     def _attempt(self, key: Hashable, addresses: Sequence[SocketAddress] | None) -> Attempt:
-        return Attempt(key, self._host, addresses, self._budget, self._connected)
+        return Attempt(key, addresses, self._budget, self._connected, self._proxy)
 
     def _authority(self) -> str:
         """Return what stands in the URL: a literal is dialled as it stands there."""

@@ -21,11 +21,11 @@ class Request(aiohttp.ClientRequest):
         """Send the request; what it raises closes the connection."""
         heard_from_peer()
         attempt = Attempt.current()
-        attempt.claim()
         protocol, transport = conn.protocol, conn.transport
         assert protocol is not None
         if transport is None:
             raise aiohttp.ServerDisconnectedError
+        attempt.claim()
         tls = cast(GuardedTls, transport.get_extra_info("ssl_object"))
         tls.asks(transport, attempt.budget)
         if tls.socket is None:  # those that lost a race for TCP are closed by now

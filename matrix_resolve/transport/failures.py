@@ -29,27 +29,23 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException) -> "Failure":
         """Return the failure that aiohttp tells."""
-        if _is_of_proxy(error):
-            return cls(_of_proxy(error), is_own=True, is_general=True)
         is_own = is_own_trouble(error)
         cause = error.__cause__
         is_general = is_own and isinstance(cause, OSError) and cause.errno in _RESOURCES
         return cls(in_words(error), is_own, is_general)
 
+    @classmethod
+    def of_proxy(cls, error: BaseException, *, is_reached: bool) -> "Failure":
+        """Return the failure of a proxy to be reached, or else to connect us.
 
-def _is_of_proxy(error: BaseException) -> bool:
-    """Return whether our own proxy was not found, not reached, or asks for another password.
-
-    Other statuses of a proxy's are about the server. Names of servers are never asked by aiohttp.
-    """
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return error.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
-    return isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientConnectorDNSError)
-
-
-def _of_proxy(error: BaseException) -> str:
-    told = in_words(error)
-    return told if isinstance(error, aiohttp.ClientHttpProxyError) else f"the proxy: {told}"
+        Its answers, and its silence, are about the server: it tries to connect. What is no answer
+        is not, nor is that it asks for another password.
+        """
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            is_own = error.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
+            return cls(in_words(error), is_own, is_general=is_own)
+        is_own = not is_reached or not isinstance(error, TimeoutError)
+        return cls(f"the proxy: {in_words(error)}", is_own, is_general=not is_reached)
 
 
 def are_own(failures: Collection[Failure]) -> bool:

@@ -9,7 +9,7 @@ from matrix_resolve.transport.attempts import Attempt
 
 
 class PinnedResolver(AbstractResolver):
-    """Gives aiohttp the addresses of the current attempt in place of looking any up.
+    """Gives aiohttp the addresses of the current attempt; only a proxy's are looked up.
 
     aiohttp asks only for names, and dials an IP literal as it stands in the URL.
     """
@@ -20,7 +20,7 @@ class PinnedResolver(AbstractResolver):
         """Return what is to be dialled; the family is the address's."""
         attempt = Attempt.current()
         attempt.may_dial()
-        if host.lower() != attempt.host:  # a proxy
+        if attempt.proxy is not None:
             return await ThreadedResolver().resolve(host, port, family)
         return [
             ResolveResult(

@@ -20,6 +20,8 @@ _TO_CLOSE: Final = 0.05
 # An address that failed, or was overtaken, is tried after the others for so long (seconds).
 _TRIED_LAST_FOR: Final = 60.0
 _MOST_FAILED: Final = 10_000
+# A proxy that was not reached in time is not dialled again for so long (seconds).
+_MUTE_FOR: Final = 5.0
 _LEAST: Final = 0.001  # for aiohttp 0 seconds are no limit
 
 Send = Callable[[Attempt, float | None], Awaitable[aiohttp.ClientResponse]]
@@ -42,6 +44,7 @@ class Dialler:
         self.connections: Final = connections
         self.connect_to: Final = connect_to
         self._failed = Bounded[SocketAddress, float](_MOST_FAILED)
+        self._mute_proxies: dict[str, tuple[float, Failure]] = {}
 
     def failed(self, attempt: Attempt) -> None:
         """Hear that what was dialled did not answer, or not in time."""
@@ -53,6 +56,16 @@ class Dialler:
         """Hear that there was a connection."""
         for address in attempt.addresses or ():
             self._failed.delete(address)
+
+    def proxy_failed(self, proxy: str, failure: Failure) -> None:
+        """Hear that a proxy was not reached in time, which would cost others that time as well."""
+        until = asyncio.get_running_loop().time() + _MUTE_FOR
+        self._mute_proxies[proxy] = until, failure
+
+    def failure_of_proxy(self, proxy: str) -> Failure | None:
+        """Return why a proxy need not be dialled now."""
+        until, failure = self._mute_proxies.get(proxy, (0.0, None))
+        return failure if asyncio.get_running_loop().time() < until else None
 
     def in_order(self, addresses: Sequence[SocketAddress]) -> list[SocketAddress]:
         """Return the addresses, those that failed lately last."""
@@ -169,6 +182,18 @@ class Race:
         at = attempt.dialled if attempt.addresses else ()
         self._failures |= dict.fromkeys(at or (None,), failure)
 
+    def _told(self, attempt: Attempt, error: Exception) -> Failure:
+        """Return why there is no connection."""
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            reason = f"no connection within {self._connect_timeout:g} s"
+            error = TimeoutError(reason + ": TCP connected, TLS did not" * attempt.has_tcp)
+        if attempt.proxy is None or (attempt.has_proxy and attempt.has_tcp):
+            return Failure.of(error)
+        failure = Failure.of_proxy(error, is_reached=attempt.has_proxy)
+        if failure.is_general and isinstance(error, TimeoutError):
+            self._dialler.proxy_failed(attempt.proxy, failure)
+        return failure
+
     async def _go(self, attempt: Attempt) -> aiohttp.ClientResponse | None:
         """Make one attempt; return None if there is no connection."""
         connections = self._dialler.connections
@@ -185,13 +210,12 @@ class Race:
                     return None
             seconds = self._until - asyncio.get_running_loop().time()
             response = await self._send(attempt, max(seconds, _LEAST))
-        except aiohttp.ConnectionTimeoutError:
-            reason = f"no connection within {self._connect_timeout:g} s"
-            failure = Failure(reason + ": TCP connected, TLS did not" * attempt.has_tcp)
-        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, UnicodeError) as error:
+        except (aiohttp.ClientError, UnicodeError) as error:
             if attempt.failure is not None:
                 raise attempt.failure from None
-            failure = Failure.of(error)
+            if attempt.has_sent:
+                raise
+            failure = self._told(attempt, error)
         else:
             self._dialler.answered(attempt)
             return response

@@ -6,11 +6,21 @@ from typing import Any
 
 import aiohttp
 
+from matrix_resolve.transport.attempts import Attempt
 from matrix_resolve.transport.connections import Connections
 from matrix_resolve.transport.exchange import MAX_HEADERS, Request, Response
 from matrix_resolve.transport.guard import GuardedContext, Turn
 from matrix_resolve.transport.pinning import PinnedResolver
 from matrix_resolve.transport.tls import default_ssl_context
+
+
+class Connector(aiohttp.TCPConnector):
+    """Tells an attempt when what it dials has been reached; a proxy has to connect us then."""
+
+    async def _create_direct_connection(self, *args: Any, **kwargs: Any) -> Any:
+        connected = await super()._create_direct_connection(*args, **kwargs)
+        Attempt.current().reached()
+        return connected
 
 
 def open_session(
@@ -28,7 +38,7 @@ def open_session(
     `ssl_context` None means the system's trust store. `turn` is that of
     `GuardedContext`. `settings` are `ClientSession`'s.
     """
-    connector = aiohttp.TCPConnector(
+    connector = Connector(
         resolver=PinnedResolver(),
         use_dns_cache=False,  # it ignores TTLs, and would keep what is no longer pinned
         ssl=GuardedContext(ssl_context or default_ssl_context(), turn),

@@ -16,6 +16,8 @@ def in_words(error: BaseException) -> str:
     told = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
     if isinstance(error, aiohttp.ClientHttpProxyError):
         told = f"the proxy answered {error.status} {told}"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        told = "Server disconnected"  # or the repr of a head that was cut short
     line = " ".join(told.split()) or type(error).__name__
     return ascii(line[:_MOST])[1:-1]
 

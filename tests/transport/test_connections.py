@@ -31,7 +31,7 @@ class FakeTransport:
 
 def attempt() -> Attempt:
     """One that may dial."""
-    made = Attempt("key", "a.test", [("127.0.0.1", 443)], Budget())
+    made = Attempt("key", [("127.0.0.1", 443)], Budget())
     made.begin()
     return made
 
@@ -147,7 +147,7 @@ async def test_nothing_beyond_the_bound() -> None:
 async def test_what_may_not_dial() -> None:
     """An attempt at a kept connection, or one that has sent its request, opens no socket."""
     connections = Connections(9)
-    Attempt("key", "a.test", None, Budget()).begin()
+    Attempt("key", None, Budget()).begin()
     with pytest.raises(OSError, match="no connection to use again"):
         connections(INFO)
     sent = attempt()

@@ -81,7 +81,7 @@ class Story:
 
         race = Race(self.dialler, send, self.connect_timeout, self.failures)
         addresses = self.dialler.in_order([(address, 443) for address in self.doors])
-        attempts = [Attempt("key", "a.test", [address], Budget()) for address in addresses]
+        attempts = [Attempt("key", [address], Budget()) for address in addresses]
         response: Any = await race.run(attempts)
         return response  # type: ignore[no-any-return]
 
@@ -157,12 +157,28 @@ def test_those_that_failed_or_were_overtaken_are_tried_last() -> None:
     assert leaping(twice()) == [[1, 2, 3], [3], [1, 2, 3]]
 
 
+def test_a_mute_proxy_is_not_dialled_for_a_while() -> None:
+    """Then it is given another chance."""
+    dialler = Story().dialler
+    failure = Failure("mute", is_own=True)
+
+    async def story() -> list[Failure | None]:
+        dialler.proxy_failed("http://a", failure)
+        told = [dialler.failure_of_proxy("http://b")]
+        for seconds in (0, 4.9, 0.2):
+            await asyncio.sleep(seconds)
+            told.append(dialler.failure_of_proxy("http://a"))
+        return told
+
+    assert leaping(story()) == [None, failure, failure, None]
+
+
 async def test_what_answers_is_as_good_as_any() -> None:
     """The last that was heard of an address counts."""
     session: Any = None
     dialler = Dialler(session, Connections(9), {})
     first, second = ("192.0.2.1", 443), ("192.0.2.2", 443)
-    failed = Attempt("key", "a.test", [first], Budget())
+    failed = Attempt("key", [first], Budget())
     dialler.failed(failed)
     assert dialler.in_order([first, second]) == [second, first]
     dialler.answered(failed)
@@ -188,7 +204,7 @@ def test_one_claim() -> None:
     """Nothing is sent at a second address, even if it connects at the same moment."""
     session: Any = None
     race = Race(Dialler(session, Connections(9), {}), _never, 5, {})
-    first, second = (Attempt("key", "a.test", [("192.0.2.1", 443)], Budget()) for _ in range(2))
+    first, second = (Attempt("key", [("192.0.2.1", 443)], Budget()) for _ in range(2))
     first.race = second.race = race
     first.claim()
     first.claim()  # when it is repeated
@@ -229,7 +245,7 @@ async def test_what_a_caller_does_wrong() -> None:
 
     session: Any = None
     race = Race(Dialler(session, Connections(9), {}), send, 5, {})
-    attempts = [Attempt("key", "a.test", [(ip, 443)], Budget()) for ip in ("::1", "::2")]
+    attempts = [Attempt("key", [(ip, 443)], Budget()) for ip in ("::1", "::2")]
     with pytest.raises(TypeError):
         await race.run(attempts)
 
@@ -251,7 +267,7 @@ def test_what_was_not_dialled_is_not_blamed() -> None:
     story = Story(MUTE, GOOD, room=1)
 
     async def run() -> int | None:
-        other = Attempt("key", "b.test", [("192.0.2.9", 443)], Budget())
+        other = Attempt("key", [("192.0.2.9", 443)], Budget())
         race = asyncio.create_task(story.run())
         await asyncio.sleep(1)
         asyncio.get_running_loop().create_task(story.dialler.connections.make_room(other))

@@ -43,6 +43,11 @@ WORDS = [
         "Authentication",
         id="a response",
     ),
+    pytest.param(
+        aiohttp.ServerDisconnectedError(object()),  # type: ignore[arg-type]  # a head cut short
+        "Server disconnected",
+        id="a head cut short",
+    ),
 ]
 
 
