@@ -121,6 +121,8 @@ class Race:
             return await self._go(attempts[0])
         try:
             for place, attempt in enumerate(attempts):
+                if self._winner is not None:
+                    break
                 started = now()
                 share = (self._until - started) / (len(attempts) - place)
                 task = asyncio.create_task(self._go(attempt))
@@ -130,9 +132,7 @@ class Race:
                     await asyncio.wait([task], timeout=left)
                     if task.done() or not attempt.has_tcp:
                         break
-                if self._winner is not None:
-                    break
-                if not task.done() and place + 1 < len(attempts):
+                if self._winner is None and not task.done() and place + 1 < len(attempts):
                     until = max(started + min(_TLS_HEAD_START, share), now() + _TO_CLOSE)
                     await self._make_room(attempts[place + 1], until)
             while self._running:

@@ -237,6 +237,13 @@ def test_a_rival_waits_for_room() -> None:
     assert story.ended[1] == story.dialled[2] < 2
 
 
+def test_nothing_is_dialled_once_there_is_a_connection() -> None:
+    """Not even by who waited for room at that moment."""
+    story = Story(Door(tcp=0.3, tls=0.4), MUTE, room=1)
+    assert leaping(story.run()) == 1
+    assert story.dialled == {1: 0}
+
+
 async def test_what_a_caller_does_wrong() -> None:
     """An error that is none of connecting comes out."""
 
