@@ -50,7 +50,8 @@ class Dialler:
         """Hear that what was dialled did not answer, or not in time."""
         until = asyncio.get_running_loop().time() + _TRIED_LAST_FOR
         for address in attempt.addresses or ():
-            self._failed.put(address, until)
+            if address[0] in attempt.dialled:
+                self._failed.put(address, until)
 
     def answered(self, attempt: Attempt) -> None:
         """Hear that there was a connection."""

@@ -255,6 +255,19 @@ async def test_what_cannot_be_repeated_has_one_attempt() -> None:
 
 
 @on_linux
+async def test_what_cannot_be_repeated_goes_elsewhere_the_next_time() -> None:
+    """An address that was not dialled in a failed attempt is not held to have failed in it."""
+    house = House({IPV4[0]: Silent(), IPV4[1]: GOOD})
+    try:
+        async with asyncio.timeout(HANGS), dialler() as opened:
+            first, second = (dialling(opened, house, IPV4[:2], 0.3) for _ in range(2))
+            assert await dialled(first, can_repeat=False) is None
+            assert await dialled(second, can_repeat=False) == 200
+    finally:
+        await house.aclose()
+
+
+@on_linux
 async def test_the_connection_that_is_kept_is_the_one_that_is_noted() -> None:
     """When addresses race for TCP, the socket that was opened last may be a loser's."""
     house = House({IPV4[0]: Blackhole(0.5), IPV4[1]: Blackhole()})

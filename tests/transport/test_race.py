@@ -179,6 +179,7 @@ async def test_what_answers_is_as_good_as_any() -> None:
     dialler = Dialler(session, Connections(9), {})
     first, second = ("192.0.2.1", 443), ("192.0.2.2", 443)
     failed = Attempt("key", [first], Budget())
+    failed.dialled.append("192.0.2.1")
     dialler.failed(failed)
     assert dialler.in_order([first, second]) == [second, first]
     dialler.answered(failed)
