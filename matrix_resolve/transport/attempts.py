@@ -1,5 +1,6 @@
 """One go at connecting and sending: what aiohttp is to know of it, wherever it is."""
 
+import asyncio
 import errno
 import math
 import socket
@@ -58,6 +59,7 @@ class Attempt:
         self.has_tcp = False
         self.has_proxy = False
         self.has_sent = False
+        self._transport: asyncio.Transport | None = None
         self.sockets: list[socket.socket] = []
         self.dialled: list[str] = []
         self.failure: Exception | None = None
@@ -81,11 +83,17 @@ class Attempt:
         if self.addresses is None or (self.has_sent and self.sockets):
             raise OSError(errno.ENOTCONN, "there is no connection to use again")
 
-    def reached(self) -> None:
+    def reached(self, transport: asyncio.Transport) -> None:
         """Hear that there is a connection to what was dialled."""
+        self._transport = transport
         if self.proxy is not None:
             self.has_proxy = True
             self.has_tcp = False  # that will be the host's, by the proxy
+
+    def ended(self) -> None:
+        """Hear that this was all; aiohttp leaves a proxy's connection open if it was closed."""
+        if self._transport is not None and not self.has_sent:
+            self._transport.abort()
 
     def claim(self) -> None:
         """Hear that there is a connection; raise `OvertakenError` if it is not wanted any more."""

@@ -222,5 +222,6 @@ class Race:
             return response
         finally:
             connections.leave_room(attempt)
+            attempt.ended()
         self._fail(attempt, failure)
         return None

@@ -19,7 +19,8 @@ class Connector(aiohttp.TCPConnector):
 
     async def _create_direct_connection(self, *args: Any, **kwargs: Any) -> Any:
         connected = await super()._create_direct_connection(*args, **kwargs)
-        Attempt.current().reached()
+        transport, _ = connected
+        Attempt.current().reached(transport)
         return connected
 
 

@@ -204,6 +204,38 @@ async def test_a_proxy_that_is_not_reached(
     assert reported == []
 
 
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\n\r\n"])
+async def test_closed_while_a_proxy_connects(
+    environment: pytest.MonkeyPatch, tls: bool, answer: bytes
+) -> None:
+    """Then no connection to the proxy is left."""
+    has_answered = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await says(answer)(reader, writer)
+        has_answered.set()
+        await is_mute(reader, writer)
+
+    context = CERTIFICATES.server_context("localhost", Certificate.VALID) if tls else None
+    async with Proxy(serve).open(context) as port:
+        async with client(environment, f"http{'s' * tls}://localhost:{port}") as (opened, _):
+            connections = opened._dialler.connections
+
+            async def request() -> None:
+                async with opened.request("GET", NAME, "/"):
+                    pass
+
+            requested = asyncio.create_task(request())
+            await has_answered.wait()
+            await asyncio.sleep(0.05)
+            assert len(connections) == 1
+        with pytest.raises(RuntimeError, match="the client is closed"):
+            await requested
+        await asyncio.sleep(0.05)
+        assert len(connections) == 0
+
+
 @pytest.mark.parametrize("name", ["127.0.0.2:8450", "[::1]:8450"])
 async def test_to_an_ip_literal(environment: pytest.MonkeyPatch, name: str) -> None:
     """What fails at the proxy is not told of the address that it was to reach."""
