@@ -6,7 +6,7 @@ from aiohttp.connector import Connection
 
 from matrix_resolve.errors import ResponseTooLargeError
 from matrix_resolve.federation.outgoing import Outgoing
-from matrix_resolve.transport.attempts import Attempt
+from matrix_resolve.transport.attempts import ConnectionAttempt
 from matrix_resolve.transport.exchange import Response
 
 
@@ -22,7 +22,7 @@ class FederationResponse(Response):
     async def start(self, connection: Connection) -> "FederationResponse":
         """Receive the head of the response."""
         await super().start(connection)
-        Attempt.current().budget.left = math.inf  # the body is the caller's to bound
+        ConnectionAttempt.current().budget.left = math.inf  # the body is the caller's to bound
         return self
 
     async def read(self) -> bytes:

@@ -13,7 +13,7 @@ SocketAddress = tuple[str, int]
 Find = Callable[[], Awaitable[Sequence[SocketAddress]]]
 """Gives the (IP address, port) pairs to dial, in order."""
 
-_current: ContextVar["Attempt"] = ContextVar("attempt")
+_current: ContextVar["ConnectionAttempt"] = ContextVar("attempt")
 
 
 class OvertakenError(Exception):
@@ -30,11 +30,11 @@ class Budget:
 class Claimed(Protocol):
     """What several attempts want to have."""
 
-    def claim(self, attempt: "Attempt", /) -> None:
+    def claim(self, attempt: "ConnectionAttempt", /) -> None:
         """Let `attempt` have it; raise `OvertakenError` if another one has it."""
 
 
-class Attempt:
+class ConnectionAttempt:
     """What one request of aiohttp's may dial, and how far it has come.
 
     A host is dialled at `addresses`, unless a `proxy` is; with None only a connection may be used
@@ -57,16 +57,15 @@ class Attempt:
         self.proxy: Final = proxy
         self.has_room = False
         self.has_tcp = False
-        self.has_proxy = False
         self.has_sent = False
-        self._transport: asyncio.Transport | None = None
+        self.transport: asyncio.Transport | None = None
         self.sockets: list[socket.socket] = []
         self.dialled: list[str] = []
         self.failure: Exception | None = None
         self.race: Claimed | None = None
 
     @staticmethod
-    def current() -> "Attempt":
+    def current() -> "ConnectionAttempt":
         """Return the attempt that this task makes."""
         return _current.get()
 
@@ -85,15 +84,13 @@ class Attempt:
 
     def reached(self, transport: asyncio.Transport) -> None:
         """Hear that there is a connection to what was dialled."""
-        self._transport = transport
-        if self.proxy is not None:
-            self.has_proxy = True
-            self.has_tcp = False  # that will be the host's, by the proxy
+        self.transport = transport
+        self.has_tcp = False  # the host's, if this is a proxy
 
     def ended(self) -> None:
         """Hear that this was all; aiohttp leaves a proxy's connection open if it was closed."""
-        if self._transport is not None and not self.has_sent:
-            self._transport.abort()
+        if self.transport is not None and not self.has_sent:
+            self.transport.abort()
 
     def claim(self) -> None:
         """Hear that there is a connection; raise `OvertakenError` if it is not wanted any more."""

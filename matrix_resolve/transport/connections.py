@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Hashable
 from typing import Any, Final
 
-from matrix_resolve.transport.attempts import Attempt
+from matrix_resolve.transport.attempts import ConnectionAttempt
 
 # Seconds for what was written before a connection was closed; then it is cut off.
 _PARTING: Final = 1.0
@@ -46,7 +46,7 @@ class Connections:
     def __call__(self, address_info: tuple[Any, ...]) -> socket.socket:
         """Open a socket for what `getaddrinfo` might have returned; `OSError` if it may not be."""
         family, kind, protocol, _, (address, *_) = address_info
-        attempt = Attempt.current()
+        attempt = ConnectionAttempt.current()
         attempt.may_dial()
         attempt.dialled.append(address)
         if attempt.has_room:
@@ -60,7 +60,7 @@ class Connections:
         attempt.sockets.append(sock)
         return sock
 
-    async def make_room(self, attempt: Attempt) -> None:
+    async def make_room(self, attempt: ConnectionAttempt) -> None:
         """Promise `attempt` a socket; idle connections are given up for it, or it waits."""
         while self.is_full():
             self.give_up_idle()
@@ -75,7 +75,7 @@ class Connections:
         self._promised += 1
         attempt.has_room = True
 
-    def leave_room(self, attempt: Attempt) -> None:
+    def leave_room(self, attempt: ConnectionAttempt) -> None:
         """Take back what was promised, if it still is."""
         if attempt.has_room:
             attempt.has_room = False

@@ -7,7 +7,7 @@ import aiohttp
 from yarl import URL
 
 from matrix_resolve.core.names import parse_ip_literal
-from matrix_resolve.transport.attempts import Attempt, Budget, Find, SocketAddress
+from matrix_resolve.transport.attempts import Budget, ConnectionAttempt, Find, SocketAddress
 from matrix_resolve.transport.failures import Failure
 from matrix_resolve.transport.race import Dialler, Race
 
@@ -70,7 +70,7 @@ class Dialling:
         url = _url(authority, path)
         key = authority, server_hostname, self._proxy
 
-        async def send(attempt: Attempt, seconds: float | None) -> aiohttp.ClientResponse:
+        async def send(attempt: ConnectionAttempt, seconds: float | None) -> aiohttp.ClientResponse:
             attempt.begin()
             return await self._dialler.session.request(
                 method,
@@ -111,8 +111,10 @@ class Dialling:
         addresses = self._dialler.in_order(found if self._mapped is None else [self._mapped])
         return [[address] for address in addresses] if can_repeat else [addresses]
 
-    def _attempt(self, key: Hashable, addresses: Sequence[SocketAddress] | None) -> Attempt:
-        return Attempt(key, addresses, self._budget, self._connected, self._proxy)
+    def _attempt(
+        self, key: Hashable, addresses: Sequence[SocketAddress] | None
+    ) -> ConnectionAttempt:
+        return ConnectionAttempt(key, addresses, self._budget, self._connected, self._proxy)
 
     def _authority(self) -> str:
         """Return what stands in the URL: a literal is dialled as it stands there."""

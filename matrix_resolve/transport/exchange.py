@@ -6,7 +6,7 @@ import aiohttp
 from aiohttp.connector import Connection
 
 from matrix_resolve.interfaces import heard_from_peer
-from matrix_resolve.transport.attempts import Attempt
+from matrix_resolve.transport.attempts import ConnectionAttempt
 from matrix_resolve.transport.connections import Socket
 from matrix_resolve.transport.guard import GuardedTls
 
@@ -20,7 +20,7 @@ class Request(aiohttp.ClientRequest):
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         """Send the request; what it raises closes the connection."""
         heard_from_peer()
-        attempt = Attempt.current()
+        attempt = ConnectionAttempt.current()
         protocol, transport = conn.protocol, conn.transport
         assert protocol is not None
         if transport is None:
@@ -49,7 +49,7 @@ class Response(aiohttp.ClientResponse):
 
     async def start(self, connection: Connection) -> "Response":
         """Receive the head of the response."""
-        attempt = Attempt.current()
+        attempt = ConnectionAttempt.current()
         try:
             await super().start(connection)
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:

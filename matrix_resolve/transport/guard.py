@@ -8,7 +8,7 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Any, Final, TypeVar
 
-from matrix_resolve.transport.attempts import Attempt, Budget
+from matrix_resolve.transport.attempts import Budget, ConnectionAttempt
 
 # Seconds of a turn of the event loop.
 _SHARE: Final = 0.02
@@ -149,7 +149,7 @@ class GuardedContext(ssl.SSLContext):
         self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **kwargs: Any
     ) -> GuardedTls:
         """Return what asyncio and uvloop speak TLS with."""
-        attempt = Attempt.current()
+        attempt = ConnectionAttempt.current()
         attempt.has_tcp = True
         tls = self._context.wrap_bio(incoming, outgoing, *args, **kwargs)
         return GuardedTls(tls, incoming, attempt.budget, self._turn)

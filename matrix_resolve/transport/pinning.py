@@ -5,7 +5,7 @@ import socket
 from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from matrix_resolve.transport.attempts import Attempt
+from matrix_resolve.transport.attempts import ConnectionAttempt
 
 
 class PinnedResolver(AbstractResolver):
@@ -18,7 +18,7 @@ class PinnedResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """Return what is to be dialled; the family is the address's."""
-        attempt = Attempt.current()
+        attempt = ConnectionAttempt.current()
         attempt.may_dial()
         if attempt.proxy is not None:
             return await ThreadedResolver().resolve(host, port, family)

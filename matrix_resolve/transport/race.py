@@ -7,7 +7,7 @@ from typing import Final
 import aiohttp
 
 from matrix_resolve.core.bounded import Bounded
-from matrix_resolve.transport.attempts import Attempt, OvertakenError, SocketAddress
+from matrix_resolve.transport.attempts import ConnectionAttempt, OvertakenError, SocketAddress
 from matrix_resolve.transport.connections import Connections
 from matrix_resolve.transport.failures import Failure
 
@@ -24,7 +24,7 @@ _MOST_FAILED: Final = 10_000
 _MUTE_FOR: Final = 5.0
 _LEAST: Final = 0.001  # for aiohttp 0 seconds are no limit
 
-Send = Callable[[Attempt, float | None], Awaitable[aiohttp.ClientResponse]]
+Send = Callable[[ConnectionAttempt, float | None], Awaitable[aiohttp.ClientResponse]]
 """Makes an attempt, with so many seconds for connecting."""
 
 
@@ -46,14 +46,14 @@ class Dialler:
         self._failed = Bounded[SocketAddress, float](_MOST_FAILED)
         self._mute_proxies: dict[str, tuple[float, Failure]] = {}
 
-    def failed(self, attempt: Attempt) -> None:
+    def failed(self, attempt: ConnectionAttempt) -> None:
         """Hear that what was dialled did not answer, or not in time."""
         until = asyncio.get_running_loop().time() + _TRIED_LAST_FOR
         for address in attempt.addresses or ():
             if address[0] in attempt.dialled:
                 self._failed.put(address, until)
 
-    def answered(self, attempt: Attempt) -> None:
+    def answered(self, attempt: ConnectionAttempt) -> None:
         """Hear that there was a connection."""
         for address in attempt.addresses or ():
             self._failed.delete(address)
@@ -93,10 +93,10 @@ class Race:
         self._connect_timeout = connect_timeout
         self._failures = failures
         self._until = 0.0
-        self._running: dict[asyncio.Task[aiohttp.ClientResponse | None], Attempt] = {}
-        self._winner: Attempt | None = None
+        self._running: dict[asyncio.Task[aiohttp.ClientResponse | None], ConnectionAttempt] = {}
+        self._winner: ConnectionAttempt | None = None
 
-    def claim(self, attempt: Attempt, /) -> None:
+    def claim(self, attempt: ConnectionAttempt, /) -> None:
         """Let the first attempt that has a connection go on; the others end."""
         if self._winner is not None and self._winner is not attempt:
             raise OvertakenError
@@ -110,7 +110,7 @@ class Race:
                 if overtaken:
                     self._dialler.failed(other)
 
-    async def run(self, attempts: Sequence[Attempt]) -> aiohttp.ClientResponse | None:
+    async def run(self, attempts: Sequence[ConnectionAttempt]) -> aiohttp.ClientResponse | None:
         """Return the response at the first address that takes a connection, None if none does.
 
         Raises what happens on the connection.
@@ -153,7 +153,7 @@ class Race:
             for attempt in attempts:
                 self._dialler.connections.leave_room(attempt)
 
-    async def _make_room(self, attempt: Attempt, until: float) -> None:
+    async def _make_room(self, attempt: ConnectionAttempt, until: float) -> None:
         """Have room for one more attempt, if not beside those that are made then in their place."""
         now = asyncio.get_running_loop().time
         room = asyncio.create_task(self._dialler.connections.make_room(attempt))
@@ -177,25 +177,26 @@ class Race:
             room.cancel()
             await asyncio.wait([room])
 
-    def _fail(self, attempt: Attempt, failure: Failure) -> None:
+    def _fail(self, attempt: ConnectionAttempt, failure: Failure) -> None:
         self._dialler.failed(attempt)
         # Through a proxy, what was dialled is no address of the host's.
         at = attempt.dialled if attempt.addresses else ()
         self._failures |= dict.fromkeys(at or (None,), failure)
 
-    def _told(self, attempt: Attempt, error: Exception) -> Failure:
+    def _told(self, attempt: ConnectionAttempt, error: Exception) -> Failure:
         """Return why there is no connection."""
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             reason = f"no connection within {self._connect_timeout:g} s"
             error = TimeoutError(reason + ": TCP connected, TLS did not" * attempt.has_tcp)
-        if attempt.proxy is None or (attempt.has_proxy and attempt.has_tcp):
+        is_reached = attempt.transport is not None
+        if attempt.proxy is None or (is_reached and attempt.has_tcp):
             return Failure.of(error)
-        failure = Failure.of_proxy(error, is_reached=attempt.has_proxy)
+        failure = Failure.of_proxy(error, is_reached=is_reached)
         if failure.is_general and isinstance(error, TimeoutError):
             self._dialler.proxy_failed(attempt.proxy, failure)
         return failure
 
-    async def _go(self, attempt: Attempt) -> aiohttp.ClientResponse | None:
+    async def _go(self, attempt: ConnectionAttempt) -> aiohttp.ClientResponse | None:
         """Make one attempt; return None if there is no connection."""
         connections = self._dialler.connections
         attempt.race = self

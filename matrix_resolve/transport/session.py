@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 
-from matrix_resolve.transport.attempts import Attempt
+from matrix_resolve.transport.attempts import ConnectionAttempt
 from matrix_resolve.transport.connections import Connections
 from matrix_resolve.transport.exchange import MAX_HEADERS, Request, Response
 from matrix_resolve.transport.guard import GuardedContext, Turn
@@ -20,7 +20,7 @@ class Connector(aiohttp.TCPConnector):
     async def _create_direct_connection(self, *args: Any, **kwargs: Any) -> Any:
         connected = await super()._create_direct_connection(*args, **kwargs)
         transport, _ = connected
-        Attempt.current().reached(transport)
+        ConnectionAttempt.current().reached(transport)
         return connected
 
 

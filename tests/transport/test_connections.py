@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from worlds import HANGS, settled
 
-from matrix_resolve.transport.attempts import Attempt, Budget
+from matrix_resolve.transport.attempts import Budget, ConnectionAttempt
 from matrix_resolve.transport.connections import Connections, Socket, affordable
 
 INFO = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 443))
@@ -29,9 +29,9 @@ class FakeTransport:
         asyncio.get_running_loop().call_soon(self.sock.close)
 
 
-def attempt() -> Attempt:
+def attempt() -> ConnectionAttempt:
     """One that may dial."""
-    made = Attempt("key", [("127.0.0.1", 443)], Budget())
+    made = ConnectionAttempt("key", [("127.0.0.1", 443)], Budget())
     made.begin()
     return made
 
@@ -147,7 +147,7 @@ async def test_nothing_beyond_the_bound() -> None:
 async def test_what_may_not_dial() -> None:
     """An attempt at a kept connection, or one that has sent its request, opens no socket."""
     connections = Connections(9)
-    Attempt("key", None, Budget()).begin()
+    ConnectionAttempt("key", None, Budget()).begin()
     with pytest.raises(OSError, match="no connection to use again"):
         connections(INFO)
     sent = attempt()

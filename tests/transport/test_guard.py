@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from houses import CERTIFICATES, GOOD, NAME
 
-from matrix_resolve.transport.attempts import Attempt, Budget
+from matrix_resolve.transport.attempts import Budget, ConnectionAttempt
 from matrix_resolve.transport.guard import GuardedContext, GuardedTls, Turn
 
 
@@ -18,7 +18,7 @@ class Pair:
     """A client under guard and a server, with memory between them."""
 
     def __init__(self, budget: Budget, turn: Turn | None = None) -> None:
-        self.attempt = Attempt("key", (), budget)
+        self.attempt = ConnectionAttempt("key", (), budget)
         self.attempt.begin()
         to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
         context = GuardedContext(CERTIFICATES.client_context(), turn)
@@ -234,7 +234,7 @@ def test_closing_does_not_wait(
 
     async def closed() -> bool:
         loop = asyncio.get_running_loop()
-        Attempt("key", (), Budget()).begin()
+        ConnectionAttempt("key", (), Budget()).begin()
         listener = socket.create_server(("127.0.0.1", 0))
         listener.setblocking(False)
         sock = socket.socket()

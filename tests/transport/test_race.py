@@ -10,7 +10,7 @@ import pytest
 from attrs import frozen
 from leaping import leaping
 
-from matrix_resolve.transport.attempts import Attempt, Budget, OvertakenError
+from matrix_resolve.transport.attempts import Budget, ConnectionAttempt, OvertakenError
 from matrix_resolve.transport.connections import Connections
 from matrix_resolve.transport.failures import Failure
 from matrix_resolve.transport.race import Dialler, Race
@@ -49,7 +49,7 @@ class Story:
         loop = asyncio.get_running_loop()
         began = loop.time()
 
-        async def send(attempt: Attempt, seconds: float | None) -> aiohttp.ClientResponse:
+        async def send(attempt: ConnectionAttempt, seconds: float | None) -> aiohttp.ClientResponse:
             assert attempt.addresses is not None
             assert seconds is not None
             ((address, _),) = attempt.addresses
@@ -81,7 +81,7 @@ class Story:
 
         race = Race(self.dialler, send, self.connect_timeout, self.failures)
         addresses = self.dialler.in_order([(address, 443) for address in self.doors])
-        attempts = [Attempt("key", [address], Budget()) for address in addresses]
+        attempts = [ConnectionAttempt("key", [address], Budget()) for address in addresses]
         response: Any = await race.run(attempts)
         return response  # type: ignore[no-any-return]
 
@@ -178,7 +178,7 @@ async def test_what_answers_is_as_good_as_any() -> None:
     session: Any = None
     dialler = Dialler(session, Connections(9), {})
     first, second = ("192.0.2.1", 443), ("192.0.2.2", 443)
-    failed = Attempt("key", [first], Budget())
+    failed = ConnectionAttempt("key", [first], Budget())
     failed.dialled.append("192.0.2.1")
     dialler.failed(failed)
     assert dialler.in_order([first, second]) == [second, first]
@@ -205,7 +205,7 @@ def test_one_claim() -> None:
     """Nothing is sent at a second address, even if it connects at the same moment."""
     session: Any = None
     race = Race(Dialler(session, Connections(9), {}), _never, 5, {})
-    first, second = (Attempt("key", [("192.0.2.1", 443)], Budget()) for _ in range(2))
+    first, second = (ConnectionAttempt("key", [("192.0.2.1", 443)], Budget()) for _ in range(2))
     first.race = second.race = race
     first.claim()
     first.claim()  # when it is repeated
@@ -214,7 +214,7 @@ def test_one_claim() -> None:
     assert not second.has_sent
 
 
-async def _never(attempt: Attempt, seconds: float | None) -> aiohttp.ClientResponse:
+async def _never(attempt: ConnectionAttempt, seconds: float | None) -> aiohttp.ClientResponse:
     raise AssertionError
 
 
@@ -248,12 +248,12 @@ def test_nothing_is_dialled_once_there_is_a_connection() -> None:
 async def test_what_a_caller_does_wrong() -> None:
     """An error that is none of connecting comes out."""
 
-    async def send(attempt: Attempt, seconds: float | None) -> aiohttp.ClientResponse:
+    async def send(attempt: ConnectionAttempt, seconds: float | None) -> aiohttp.ClientResponse:
         raise TypeError("no such setting")
 
     session: Any = None
     race = Race(Dialler(session, Connections(9), {}), send, 5, {})
-    attempts = [Attempt("key", [(ip, 443)], Budget()) for ip in ("::1", "::2")]
+    attempts = [ConnectionAttempt("key", [(ip, 443)], Budget()) for ip in ("::1", "::2")]
     with pytest.raises(TypeError):
         await race.run(attempts)
 
@@ -275,7 +275,7 @@ def test_what_was_not_dialled_is_not_blamed() -> None:
     story = Story(MUTE, GOOD, room=1)
 
     async def run() -> int | None:
-        other = Attempt("key", [("192.0.2.9", 443)], Budget())
+        other = ConnectionAttempt("key", [("192.0.2.9", 443)], Budget())
         race = asyncio.create_task(story.run())
         await asyncio.sleep(1)
         asyncio.get_running_loop().create_task(story.dialler.connections.make_room(other))
