@@ -572,6 +572,35 @@ async def test_lease_without_end(redis_client: Redis) -> None:
     assert not (await RedisCache(redis_client, timeout=LONG).lease(EXAMPLE, 2)).held
 
 
+async def test_tombstone_without_end(redis_client: Redis) -> None:
+    """A key where tombstones are that does not end, or not in good time, forbids nothing."""
+    key = "matrix_resolve:1:{wk:example.org}:tombstone"
+    cache = RedisCache(redis_client, clock=FakeClock(), timeout=LONG)
+    for lasting in (None, 601_000):
+        await redis_client.set(key, "9e99", px=lasting)
+        await cache.put(EXAMPLE, ENTRY)
+        assert await cache.get(EXAMPLE) == ENTRY
+        await cache.delete(EXAMPLE)
+        assert await redis_client.get(key) == repr(NOW).encode()
+    await redis_client.set(key, "9e99", px=599_000)
+    await cache.put(EXAMPLE, ENTRY)
+    assert await cache.get(EXAMPLE) is None
+
+
+async def test_no_more_is_read_than_entries_have(redis_client: Redis) -> None:
+    """Megabytes under the key of an entry are nothing, take no time to read, and are replaced."""
+    key = "matrix_resolve:1:{wk:example.org}"
+    cache = RedisCache(redis_client, clock=FakeClock(), timeout=LONG)
+    await redis_client.set(key, b"x" * 5_000_000)
+    before = (await redis_client.info("stats"))["total_net_output_bytes"]
+    assert await cache.get(EXAMPLE) is None
+    assert (await cache.lease(EXAMPLE, 2)).entry is None
+    await cache.put(EXAMPLE, ENTRY)
+    after = (await redis_client.info("stats"))["total_net_output_bytes"]
+    assert after - before < 1_000_000
+    assert await cache.get(EXAMPLE) == ENTRY
+
+
 # Said in words
 
 
@@ -745,7 +774,7 @@ RIGHTS = {
     "no publishing": "+@all -publish",
     "no subscribing": "+@all -subscribe",
     "no writing": "+@all -set",
-    "no reading": "+@all -get",
+    "no reading": "+@all -getrange",
 }
 
 

@@ -19,6 +19,7 @@ from matrix_resolve.backends.cache_redis.patience import patiently
 from matrix_resolve.backends.cache_redis.scripts import (
     DELETE,
     LEASE,
+    LONGEST,
     PUT,
     RELEASE,
     Keys,
@@ -213,7 +214,7 @@ class RedisCache:
 
     async def _get(self, key: str) -> bytes | None:
         try:
-            return data_in(await self._link.command("GET", key))
+            return data_in(await self._link.command("GETRANGE", key, 0, LONGEST))
         except ResponseError as error:
             if not str(error).startswith("WRONGTYPE"):
                 raise
@@ -231,7 +232,7 @@ class RedisCache:
         await link.reach()
         await self._get(keys.entry)
         await self._lease(keys, soon / 1000)
-        await PUT.run(link, keys, b"", b"{}", soon, "0")
+        await PUT.run(link, keys, b"", b"{}", soon, "0", soon)
         await DELETE.run(link, keys, "0", soon, self._channel, f"{self._token()} check")
         await RELEASE.run(link, keys, self._token())
         await feed.check(link, self._channel)
@@ -248,9 +249,14 @@ class RedisCache:
             remaining = _milliseconds(wanted.keep_until - self._clock.time())
             if wanted == before or remaining <= 0:
                 return True
-            asked_at = repr(_oldest(wanted))
             told = await PUT.run(
-                self._link, self._keys(question.key), kept, wanted.to_json(), remaining, asked_at
+                self._link,
+                self._keys(question.key),
+                kept,
+                wanted.to_json(),
+                remaining,
+                repr(_oldest(wanted)),
+                _milliseconds(_TOMBSTONE_KEPT),
             )
             if told is None:
                 return True

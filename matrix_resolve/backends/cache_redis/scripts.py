@@ -11,11 +11,19 @@ from redis.exceptions import InvalidResponse, NoScriptError
 
 from matrix_resolve.backends.cache_redis.link import Link
 
-# A value of another type than ours makes GET fail: it counts as none, and is replaced.
-_READ: Final = """
+LONGEST: Final = 1 << 18
+"""Of a value so many bytes are read, and one more: no entry is longer."""
+
+# A value of another type than ours makes reading fail: it counts as none, and is replaced. So does
+# one that does not end within so many milliseconds, where all that we write does.
+_READ: Final = f"""
 local function read(key)
-    local value = redis.pcall('GET', key)
+    local value = redis.pcall('GETRANGE', key, 0, {LONGEST})
     return type(value) == 'string' and value or ''
+end
+local function read_of_those_within(key, most)
+    local left = redis.call('PTTL', key)
+    return left >= 0 and left <= tonumber(most) and read(key) or ''
 end
 local ENTRY, TOMBSTONE, LEASE = KEYS[1], KEYS[2], KEYS[3]
 """
@@ -59,7 +67,7 @@ class Script:
 
 
 def data_in(reply: Any) -> bytes | None:
-    """Return what GET gives; raise `InvalidResponse` for anything else."""
+    """Return what GETRANGE gives; raise `InvalidResponse` for anything else."""
     if reply is None or isinstance(reply, bytes):
         return reply
     raise InvalidResponse(f"a {type(reply).__name__} for a value")
@@ -73,11 +81,12 @@ def pair_in(reply: Any, first: type[_T]) -> tuple[_T, bytes]:
     raise InvalidResponse(f"a {type(reply).__name__} for a pair")
 
 
-# (what the writer takes to be kept, entry, milliseconds to keep it, when it was asked): stores the
-# entry if that is what is kept, and nothing was deleted since. Else returns what there is.
+# (what the writer takes to be kept, entry, milliseconds to keep it, when it was asked, the most
+# milliseconds of a tombstone): stores the entry if that is what is kept, and nothing was deleted
+# since. Else returns what there is.
 PUT: Final = Script(
     """
-local kept, deleted_at = read(ENTRY), read(TOMBSTONE)
+local kept, deleted_at = read(ENTRY), read_of_those_within(TOMBSTONE, ARGV[5])
 if kept ~= ARGV[1] or (tonumber(deleted_at) or 0) > tonumber(ARGV[4]) then
     return {kept, deleted_at}
 end
@@ -90,18 +99,18 @@ return false
 DELETE: Final = Script(
     """
 redis.call('DEL', ENTRY, LEASE)
-if (tonumber(read(TOMBSTONE)) or 0) < tonumber(ARGV[1]) then
+if not ((tonumber(read_of_those_within(TOMBSTONE, ARGV[2])) or 0) >= tonumber(ARGV[1])) then
     redis.call('SET', TOMBSTONE, ARGV[1], 'PX', ARGV[2])
 end
 return redis.call('PUBLISH', ARGV[3], ARGV[4])
 """
 )
-# (who, milliseconds, the most of them for anybody): takes the lease if nobody else holds it; one
-# that does not end in that time is nobody's. Returns whether it is held, and what is kept.
+# (who, milliseconds, the most of them for anybody): takes the lease if nobody else holds it.
+# Returns whether it is held, and what is kept.
 LEASE: Final = Script(
     """
-local holder, left = read(LEASE), redis.call('PTTL', LEASE)
-local held = holder == '' or holder == ARGV[1] or left < 0 or left > tonumber(ARGV[3])
+local holder = read_of_those_within(LEASE, ARGV[3])
+local held = holder == '' or holder == ARGV[1]
 if held then
     redis.call('SET', LEASE, ARGV[1], 'PX', ARGV[2])
 end
