@@ -2,9 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 from matrix_resolve.core.entries import CacheEntry
 from matrix_resolve.core.invalidations import Invalidations
@@ -35,7 +35,7 @@ class Turns:
         self,
         *,
         lease: Callable[[Question, float], Awaitable[Lease | None]],
-        release: Callable[[Question], Awaitable[object]],
+        release: Callable[[Question], Coroutine[Any, Any, object]],
         is_settled: Callable[[CacheEntry], bool],
         invalidations: Invalidations,
         policy: Policy,
@@ -92,7 +92,7 @@ class Turns:
                     await renewals.end()
             finally:
                 if may_be_held:
-                    await self._release(question)
+                    await _to_its_end(self._release(question))
 
     def _renewal(self, question: Question) -> Callable[[], Awaitable[bool]]:
         """Return what renews a lease that is held now, and returns whether it still is."""
@@ -118,6 +118,20 @@ class Turns:
 
     def _seconds(self, question: Question) -> float:
         return min(_LEASE, self._longest(question))
+
+
+async def _to_its_end(asked: Coroutine[Any, Any, object]) -> None:
+    """Await what soon ends, whoever cancels that meanwhile."""
+    task = asyncio.get_running_loop().create_task(asked)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    task.result()
 
 
 class _Renewals:

@@ -540,6 +540,34 @@ async def test_cancelled_at_any_moment(world: World, steps: int) -> None:
         assert world.cache.released.count(ASK) == 1
 
 
+@pytest.mark.parametrize("times", [1, 2])
+async def test_cancelled_while_it_gives_the_lease_back(world: World, times: int) -> None:
+    """Who has all it wants leaves, and a lease that is just then given back still is."""
+    begun, let_go = asyncio.Event(), asyncio.Event()
+    release = world.cache.release
+
+    async def slowly(question: Question) -> None:
+        if question == ASK:
+            begun.set()
+            await let_go.wait()
+        await release(question)
+
+    world.cache.release = slowly
+    async with world.resolver() as resolver:
+        waiting = asyncio.create_task(resolved(resolver))
+        await begun.wait()
+        (flight,) = [task for task in asyncio.all_tasks() if task.get_name().endswith(ASK.key)]
+        waiting.cancel()
+        for _ in range(times - 1):
+            await settled()
+            flight.cancel()
+        await settled()
+        let_go.set()
+        await asyncio.wait([waiting, flight])
+        assert flight.cancelled()
+        assert world.cache.released.count(ASK) == 1
+
+
 async def test_a_lease_that_comes_with_a_bug(world: World) -> None:
     """A cache that fails after it has granted a lease has it given back."""
 
