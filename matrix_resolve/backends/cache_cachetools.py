@@ -5,7 +5,7 @@ from typing import Final
 
 from cachetools import Cache
 
-from matrix_resolve.core.moments import Timescale
+from matrix_resolve.core.moments import Moments
 from matrix_resolve.core.packed import entry_packed, entry_unpacked
 from matrix_resolve.interfaces import CacheEntry, Clock, Question, prompt
 from matrix_resolve.policy import check_count
@@ -59,7 +59,7 @@ class MemoryCache:
         parts = max(1, min(_MOST_PARTS, max_answers // _LEAST_IN_PART))
         self._parts = tuple(_Part(max_answers // parts) for _ in range(parts))
         self._clock = clock
-        self._scale = Timescale(clock, 0.0)
+        self._moments = Moments(clock)
 
     def __len__(self) -> int:
         return sum(map(len, self._parts))
@@ -86,7 +86,7 @@ class MemoryCache:
         """Keep `entry`; when the cache is full, one that was used long ago goes."""
         scale = entry.scale
         if scale is None or scale.clock is not self._clock:
-            scale = self._scale = self._scale.at(self._clock.time(), self._clock.monotonic())
+            _, scale = self._moments.now()
         self._part(question)[question.key] = entry_packed(question.key, entry, scale)
 
     async def delete(self, question: Question, /) -> None:

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from matrix_resolve.core.entries import CacheEntry, reconciled
 from matrix_resolve.core.foreign import is_believable
 from matrix_resolve.core.invalidations import Invalidations
+from matrix_resolve.core.moments import Moments, Timescale
 from matrix_resolve.core.questions import question_of
 from matrix_resolve.errors import CacheError
 from matrix_resolve.interfaces import (
@@ -44,10 +45,10 @@ class TieredCache:
         self._peekable = near if isinstance(near, PeekableCache) else None
         self._leasing = shared if isinstance(shared, LeasingCache) else None
         self._feed = shared if isinstance(shared, InvalidationFeed) else None
-        self._clock = clock
+        self._moments = Moments(clock)
         self._invalidations = Invalidations()
         # What was asked before may have been deleted elsewhere without our hearing of it.
-        self._doubtful_before = 0.0
+        self._doubtful_before, self._doubted_on = 0.0, Timescale(clock, 0.0)
         self._confirmed: set[Question] = set()
 
     async def get(self, question: Question, /) -> CacheEntry | None:
@@ -56,8 +57,7 @@ class TieredCache:
         Raises `CacheError` if `shared` fails and `near` knows nothing, and if what `near` has is
         no entry of the question.
         """
-        kept = await self._near.get(question)
-        now = self._clock.time()
+        kept, now = self._counted_now(await self._near.get(question))
         if kept is not None and not is_believable(question, kept, now):
             raise CacheError("what is kept near is no entry of this question", temporary=False)
         if kept is not None and kept.is_fresh(now) and not self._is_doubtful(question, kept):
@@ -125,7 +125,7 @@ class TieredCache:
             async for key in keys:
                 if key is None:
                     self._invalidations.note(None)
-                    self._doubtful_before = self._clock.time()
+                    self._doubtful_before, self._doubted_on = self._moments.now()
                     self._confirmed.clear()
                 elif (question := question_of(key)) is not None:
                     with self._invalidations.until_deleted([question]):
@@ -141,11 +141,12 @@ class TieredCache:
         """
         kept = self._less_doubt(question, await self._near.get(question))
         entry = kept
-        if found is not None and is_believable(question, found, self._clock.time()):
+        now, _ = self._moments.now()
+        if found is not None and is_believable(question, found, now):
             entry = reconciled(kept, found)
         if entry is None or self._invalidations.forbids(epoch, question):
             return entry  # before it is confirmed
-        if entry.asked_at < self._doubtful_before:
+        if self._is_doubtful(question, entry):
             self._confirm(question)
         await self._keep(question, entry, epoch)
         return entry
@@ -167,11 +168,18 @@ class TieredCache:
 
     def _is_doubtful(self, question: Question, kept: CacheEntry) -> bool:
         """Return whether `kept` may have been deleted elsewhere without our hearing of it."""
-        return kept.asked_at < self._doubtful_before and question not in self._confirmed
+        _, scale = self._moments.now()
+        doubtful_before = self._doubtful_before - scale.set_back_since(self._doubted_on)
+        return kept.asked_at < doubtful_before and question not in self._confirmed
+
+    def _counted_now(self, kept: CacheEntry | None) -> tuple[CacheEntry | None, float]:
+        """Return what `near` has with its times as the clock is set now, and the time."""
+        now, scale = self._moments.now()
+        return (kept.on_scale(scale) if isinstance(kept, CacheEntry) else kept), now
 
     def _less_doubt(self, question: Question, kept: CacheEntry | None) -> CacheEntry | None:
         """Return what is kept as far as it can be believed."""
-        now = self._clock.time()
+        kept, now = self._counted_now(kept)
         if kept is None or not is_believable(question, kept, now):
             return None
         return kept.expired(now) if self._is_doubtful(question, kept) else kept

@@ -42,6 +42,25 @@ class Timescale:
             object.__setattr__(entry, "scale", self)
 
 
+class Moments:
+    """Tells the moment by a clock, and how that is set: `clock` has `time()` and `monotonic()`."""
+
+    def __init__(self, clock: "_Clock") -> None:
+        self._clock = clock
+        self._scale = Timescale(clock, 0.0)
+
+    def now(self) -> tuple[float, Timescale]:
+        """Return the Unix seconds, and how the clock that tells them is set."""
+        now = self._clock.time()
+        self._scale = self._scale.at(now, self._clock.monotonic())
+        return now, self._scale
+
+
 class _Scaled(Protocol):
     @property
     def scale(self) -> Timescale | None: ...
+
+
+class _Clock(Protocol):
+    def time(self) -> float: ...
+    def monotonic(self) -> float: ...

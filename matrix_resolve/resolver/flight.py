@@ -120,7 +120,8 @@ class Flight:
             return self._outcome()
         self._in_background = True
         waited = clock.monotonic() - started
-        return Found(given, settled_until=clock.time(), from_cache=True, duration=waited)
+        now, scale = self._services.store.now()
+        return Found(given, settled_until=now, from_cache=True, duration=waited, scale=scale)
 
     # Those who keep it
 

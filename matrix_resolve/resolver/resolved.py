@@ -9,7 +9,7 @@ from attrs import define, evolve
 
 from matrix_resolve.core.bounded import Bounded
 from matrix_resolve.core.invalidations import Invalidations
-from matrix_resolve.core.moments import Timescale
+from matrix_resolve.core.moments import Moments, Timescale
 from matrix_resolve.core.names import ServerName, parse_ip_literal
 from matrix_resolve.core.packed import from_answer, pack, unpack
 from matrix_resolve.core.procedure import Decision
@@ -34,8 +34,7 @@ _TARGETS_PER_WEIGHT: Final = 4
 class Resolved:
     """A resolved name, what its targets are drawn from, and until when it stands.
 
-    Until `until` (Unix seconds), by the clock as it is set and as it was set then (`scale`), so
-    that one that is set back prolongs nothing. `trail` is packed; in `epoch` none of the answers
+    Until `until` (Unix seconds) by the wall clock as it was set then: `scale`. `trail` is packed; in `epoch` none of the answers
     in it was outdated.
     """
 
@@ -79,7 +78,7 @@ class ResolvedNames:
         self._outdated = outdated
         self._max_targets = policy.max_targets
         self._clock = clock
-        self._scale = Timescale(clock, 0.0)
+        self._moments = Moments(clock)
         self._rng = rng
         self._is_told = is_told
         self.hot: dict[str, Resolution] = {}
@@ -99,7 +98,8 @@ class ResolvedNames:
         self, name: ServerName, decision: Decision, found: Mapping[Question, Found]
     ) -> Resolved:
         """Return a name with its resolution, which stands until something would be asked again."""
-        now = self._clock.time()
+        now, scale = self._moments.now()
+        found = {question: seen.on_scale(scale) for question, seen in found.items()}
         ends = [seen.given.until for seen in found.values()]
         candidates = decision.candidates
         trail = pack(tuple(_row(question, seen, now) for question, seen in found.items()))
@@ -115,14 +115,13 @@ class ResolvedNames:
             degraded=any(isinstance(seen.given.answer, SrvFailed) for seen in found.values()),
             trail=trail,
         )
-        self._scale = self._scale.at(now, self._clock.monotonic())
         until = min([*ends, *(seen.settled_until for seen in found.values())], default=math.inf)
         return Resolved(
             resolution,
             resolution.targets if len(candidates) == 1 else candidates,
             trail=trail,
             until=until,
-            scale=self._scale,
+            scale=scale,
             epoch=self._outdated.epoch,
         )
 
@@ -132,10 +131,10 @@ class ResolvedNames:
         if resolved is None:
             return None
         name = str(resolved.resolution.server_name)  # one text of it is enough to keep
-        monotonic = self._clock.monotonic()
+        now, scale = self._moments.now()
         if (
-            self._clock.time() >= resolved.until
-            or monotonic >= resolved.ends_at
+            now >= resolved.until
+            or scale.set_back_since(resolved.scale)
             or self._outdated.since(resolved.epoch, *resolved.keys())
         ):
             self._kept.delete(name)
@@ -143,6 +142,7 @@ class ResolvedNames:
             return None
         resolved.stands_in(self._outdated.epoch)
         self._kept.get(name)  # so it counts as used
+        monotonic = self._clock.monotonic()
         if monotonic >= self.hot_until or len(self.hot) >= _MOST_HOT:
             self.hot.clear()
             self.hot_until = monotonic + _HOT_FOR

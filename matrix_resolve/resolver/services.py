@@ -28,9 +28,12 @@ class Services:
         The moment is of the monotonic clock, in seconds.
         """
         just_asked = asked_since is not None
+        now, scale = self.store.now()
+        entry = entry.on_scale(scale)
         return Found(
-            given=entry.given(self.clock.time(), just_asked=just_asked),
+            given=entry.given(now, just_asked=just_asked),
             settled_until=self.store.settled_until(entry),
             from_cache=not just_asked,
             duration=0.0 if asked_since is None else self.clock.monotonic() - asked_since,
+            scale=scale,
         )

@@ -95,11 +95,12 @@ class AnswerSource:
         entry = self._store.peek(question)
         if entry is None:
             return None
-        now = self._clock.time()
+        now, scale = self._store.now()
         given = entry.given(now) if entry.is_fresh(now) else entry.meanwhile(now)
         if given is None:
             return None
-        return Found(given, self._store.settled_until(entry), from_cache=True, duration=0.0)
+        settled_until = self._store.settled_until(entry)
+        return Found(given, settled_until, from_cache=True, duration=0.0, scale=scale)
 
     async def known(self, question: Question) -> tuple[Answer, ...]:
         """Return the answers that are remembered, of any age."""

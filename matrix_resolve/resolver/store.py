@@ -10,7 +10,7 @@ from matrix_resolve.core.entries import CacheEntry, remember
 from matrix_resolve.core.foreign import believed
 from matrix_resolve.core.invalidations import Invalidations
 from matrix_resolve.core.lifetimes import Learned
-from matrix_resolve.core.moments import Timescale
+from matrix_resolve.core.moments import Moments, Timescale
 from matrix_resolve.core.questions import AskAddresses, Question
 from matrix_resolve.errors import CacheError
 from matrix_resolve.hooks.events import CacheFailed, Hooks
@@ -62,7 +62,7 @@ class Store:
         self._rng = rng
         self._left = left
         self._get_is_prompt, self._put_is_prompt = is_prompt(cache.get), is_prompt(cache.put)
-        self._scale = Timescale(clock, 0.0)
+        self._moments = Moments(clock)
         self._turns = self._turns_by(cache) if isinstance(cache, LeasingCache) else None
         # Addresses never go into `cache`, which other processes may share.
         self._addresses = Bounded[AskAddresses, CacheEntry](policy.max_resolved, _weight)
@@ -95,7 +95,7 @@ class Store:
         since: int,
     ) -> CacheEntry:
         """Return the entry that follows `previous`, and remember it as `put` does."""
-        now, scale = self._now()
+        now, scale = self.now()
         entry = remember(
             question.key,
             previous,
@@ -132,8 +132,12 @@ class Store:
 
     def counted_now(self, entry: CacheEntry) -> CacheEntry:
         """Return `entry` with its times as the clock is set now."""
-        _, scale = self._now()
+        _, scale = self.now()
         return entry.on_scale(scale)
+
+    def now(self) -> tuple[float, Timescale]:
+        """Return the Unix seconds, and how the clock that tells them is set."""
+        return self._moments.now()
 
     def settled_until(self, entry: CacheEntry) -> float:
         """Return until when (Unix seconds) nothing is asked, not even ahead of need."""
@@ -192,7 +196,7 @@ class Store:
         """Return what can be believed of `entry`, its times as the clock is set now."""
         if entry is None:
             return None
-        now, scale = self._now()
+        now, scale = self.now()
         if isinstance(entry, CacheEntry):  # so it should be
             scale.note(entry)
             entry = entry.on_scale(scale)
@@ -203,9 +207,3 @@ class Store:
         elif now >= found.keep_until:
             return None
         return found
-
-    def _now(self) -> tuple[float, Timescale]:
-        """Return the Unix seconds, and how the clock that tells them is set."""
-        now = self._clock.time()
-        self._scale = self._scale.at(now, self._clock.monotonic())
-        return now, self._scale

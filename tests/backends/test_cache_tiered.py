@@ -8,9 +8,11 @@ from contextlib import aclosing
 
 import pytest
 from attrs import evolve
+from worlds import HOUR, SetClock
 
 from matrix_resolve.backends.cache_cachetools import MemoryCache
 from matrix_resolve.backends.cache_tiered import TieredCache
+from matrix_resolve.core.moments import Timescale
 from matrix_resolve.core.questions import (
     Answer,
     AskSrv,
@@ -339,6 +341,28 @@ async def test_word_may_have_been_missed(
     await hear(tiered, shared, None)
     assert await tiered.get(EXAMPLE) == NEW
     assert shared.asked == ["get", "get"]
+
+
+async def test_what_was_asked_since_is_trusted_when_the_clock_is_set_back() -> None:
+    """Near entries count by the clock as it is set now, and so does the beginning of the feed."""
+    clock = SetClock()
+    near, shared = MemoryCache(clock=clock), Shared(clock)
+    tiered = TieredCache(near, shared, clock=clock)
+    await hear(tiered, shared, None)
+    clock.advance(10)
+    kept = entry(GOOD, clock.time())
+    Timescale(clock, clock.time() - clock.monotonic()).note(kept)
+    await tiered.put(EXAMPLE, kept)
+    clock.set(-HOUR)
+    set_back = entry(GOOD, clock.time())
+    shared.asked.clear()
+    assert (await tiered.get(EXAMPLE), tiered.peek(EXAMPLE)) == (set_back, set_back)
+    assert shared.asked == []
+    clock.advance(1)
+    await hear(tiered, shared, None)
+    clock.set(-HOUR)
+    await tiered.get(EXAMPLE)
+    assert shared.asked == ["get"]  # it may have been deleted before the feed began again
 
 
 async def test_what_was_asked_since_is_trusted(
