@@ -54,9 +54,9 @@ def _flag(instance: object, attribute: "Attribute[bool]", value: object) -> None
         raise TypeError(f"{attribute.name} must be True or False: {value!r}")
 
 
-def _srv_failure(
-    instance: object, attribute: "Attribute[SrvFailurePolicy]", value: "SrvFailurePolicy"
-) -> None:
+def _srv_failure(instance: object, attribute: "Attribute[SrvFailurePolicy]", value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"srv_failure must be a string: {value!r}")
     if value not in ("fallback", "raise"):
         raise ValueError(f'srv_failure must be "fallback" or "raise": {value!r}')
 

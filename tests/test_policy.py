@@ -100,7 +100,6 @@ REFUSED = [
     *((field, 10**12 + 1) for field in [*COUNTS_FROM_1, "max_redirects"]),
     *((field, 10**400) for field in [*COUNTS_FROM_1, "max_redirects", "stale_for"]),
     ("srv_failure", "ignore"),
-    ("srv_failure", None),
 ]
 
 
@@ -120,6 +119,7 @@ OF_ANOTHER_TYPE = [
     *((field, value) for field in COUNTS for value in [*NO_NUMBERS, 1.0, 1.5]),
     *((field, value) for field in COUNTS for value in (math.nan, math.inf, -math.inf)),
     *((field, value) for field in FLAGS for value in (None, 0, 1, "no", "", [True])),
+    *(("srv_failure", value) for value in (None, True, 1, b"raise", ["raise"])),
 ]
 
 
