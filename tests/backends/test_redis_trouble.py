@@ -585,6 +585,9 @@ async def test_tombstone_without_end(redis_client: Redis) -> None:
     await redis_client.set(key, "9e99", px=599_000)
     await cache.put(EXAMPLE, ENTRY)
     assert await cache.get(EXAMPLE) is None
+    await redis_client.set(key, "nan", px=599_000)
+    await cache.delete(EXAMPLE)
+    assert await redis_client.get(key) == repr(NOW).encode()
 
 
 async def test_no_more_is_read_than_entries_have(redis_client: Redis) -> None:
