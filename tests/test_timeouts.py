@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from leaping import leaping
 from worlds import HANGS, settled
 
 from matrix_resolve import CacheError, timeouts
@@ -95,23 +96,28 @@ async def test_who_is_deaf_is_left_behind(
     assert (left._timers, deaf.cancelled) == ({}, 1)
 
 
-async def test_closing_waits_a_moment(contexts: list[dict[str, Any]]) -> None:
+def test_closing_waits_a_moment() -> None:
     """Closing waits for what ends by itself, and tells of what does not, once."""
-    left = LeftBehind()
-    quick, deaf = Deaf(), Deaf()
-    for one in (quick, deaf):
-        with pytest.raises(CacheError):
-            await within(SHORT, one.ask(), CacheError, left)
-    quick.may_end.set()
-    await left.aclose()
-    assert quick.has_ended.is_set()
-    await left.aclose()
-    assert [context["message"] for context in contexts] == [
-        "Deaf.ask did not end when it was cancelled"
-    ]
-    deaf.may_end.set()
-    await settled()
-    assert left._timers == {}
+
+    async def story() -> None:
+        contexts: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: contexts.append(told))
+        left = LeftBehind()
+        quick, deaf = Deaf(), Deaf()
+        for one in (quick, deaf):
+            with pytest.raises(CacheError):
+                await within(SHORT, one.ask(), CacheError, left)
+        quick.may_end.set()
+        await left.aclose()
+        assert quick.has_ended.is_set()
+        await left.aclose()
+        told = [context["message"] for context in contexts]
+        deaf.may_end.set()
+        await settled()
+        assert told == ["Deaf.ask did not end when it was cancelled"]
+        assert left._timers == {}
+
+    leaping(story())
 
 
 async def test_who_is_cancelled_waits_for_what_was_asked() -> None:

@@ -34,8 +34,8 @@ _TARGETS_PER_WEIGHT: Final = 4
 class Resolved:
     """A resolved name, what its targets are drawn from, and until when it stands.
 
-    Until `until` (Unix seconds) by the wall clock as it was set then: `scale`. `trail` is packed; in `epoch` none of the answers
-    in it was outdated.
+    Until `until` (Unix seconds) by the wall clock as it was set then: `scale`. `trail` is packed;
+    in `epoch` none of the answers in it was outdated.
     """
 
     resolution: Resolution

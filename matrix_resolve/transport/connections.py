@@ -39,6 +39,7 @@ class Connections:
         # The idle ones, those that have been idle longest first.
         self._idle: dict[Socket, tuple[Hashable, asyncio.Transport]] = {}
         self._idle_of = Counter[Hashable]()
+        self._given_up = set[Socket]()  # closing, to make room
 
     def __len__(self) -> int:
         return len(self._open)
@@ -104,12 +105,13 @@ class Connections:
         """Close the connection that has been idle longest, if there is one."""
         for sock, (_, transport) in self._idle.items():
             self.take_idle(sock)
+            self._given_up.add(sock)
             transport.abort()
             return
 
     def make_do(self) -> None:
-        """Give an idle connection up if somebody waits for room."""
-        if any(not freed.done() for freed in self._waiting):
+        """Give an idle connection up if somebody waits for whom none has been given up yet."""
+        if sum(not freed.done() for freed in self._waiting) > len(self._given_up):
             self.give_up_idle()
 
     def is_full(self) -> bool:
@@ -119,6 +121,7 @@ class Connections:
     def gone(self, sock: "Socket") -> None:
         """Hear that a socket has been closed."""
         self._open.discard(sock)
+        self._given_up.discard(sock)
         self.take_idle(sock)
         self._wake()
 

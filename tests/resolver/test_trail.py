@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from leaping import leaping
 from worlds import DAY, FED, HOUR, Gate, World, settled
 
 from matrix_resolve import Policy, Resolution, SrvRecord, SrvReply, WellKnownFetchError
@@ -72,25 +73,29 @@ async def test_waiting_for_a_slot_counts(world: World) -> None:
         assert (await queued).trail[0].duration == pytest.approx(5.5)
 
 
-async def test_what_a_stale_answer_has_waited(world: World) -> None:
+def test_what_a_stale_answer_has_waited(world: World) -> None:
     """It is remembered, and took as long as it was held back; the failure is told too."""
-    async with world.resolver(policy=POLICY) as resolver:
-        await resolver.resolve(NAME)
-        gate: Any = Gate()
-        world.well_known.answers[NAME] = gate
-        world.clock.advance(25 * HOUR)
-        resolving = asyncio.create_task(resolver.resolve(NAME))
-        await settled()
-        world.clock.advance(1.75)
-        first = (await resolving).trail[0]
-        assert (first.from_cache, first.stale, first.failure) == (True, True, None)
-        assert first.duration == pytest.approx(1.75)
-        gate.answer = WellKnownFetchError("down")
-        gate.opened.set()
-        await settled()
-        first = (await resolver.resolve(NAME)).trail[0]
-        assert (first.from_cache, first.stale, first.failure) == (True, True, "down")
-        assert (first.duration, first.kept_for) == (0.0, 60.0)
+
+    async def story() -> None:
+        async with world.resolver(policy=POLICY) as resolver:
+            await resolver.resolve(NAME)
+            gate: Any = Gate()
+            world.well_known.answers[NAME] = gate
+            world.clock.advance(25 * HOUR)
+            resolving = asyncio.create_task(resolver.resolve(NAME))
+            await settled()
+            world.clock.advance(1.75)
+            first = (await resolving).trail[0]
+            assert (first.from_cache, first.stale, first.failure) == (True, True, None)
+            assert first.duration == pytest.approx(1.75)
+            gate.answer = WellKnownFetchError("down")
+            gate.opened.set()
+            await settled()
+            first = (await resolver.resolve(NAME)).trail[0]
+            assert (first.from_cache, first.stale, first.failure) == (True, True, "down")
+            assert (first.duration, first.kept_for) == (0.0, 60.0)
+
+    leaping(story())
 
 
 async def test_to_dict_from_cache(world: World) -> None:
