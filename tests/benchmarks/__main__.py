@@ -7,6 +7,10 @@ machine's. Ratios are "min" (the least of ours over the least of the floor), and
 "range" of the ratios of the rounds. A bound says which of them it holds.
 
 `--against DIRECTORY` measures the package of another checkout in turn with this one's.
+
+`--peers` names environments in which other resolvers are installed (resolvematrix, matrix-synapse),
+one in each: interpreters, environments, or a directory of environments. Those called .venv-synapse
+and .venv-resolvematrix beside this package need not be named.
 """
 
 import argparse
@@ -22,7 +26,17 @@ from typing import Any, Final
 
 from tests.benchmarks.figures import Figure, Scale, table
 
-GROUPS: Final = ("cached", "cold", "own", "weight")
+GROUPS: Final = (
+    "cached",
+    "cold",
+    "own",
+    "latency",
+    "weight",
+    "pauses",
+    "pooled",
+    "imports",
+    "peers",
+)
 _ROOT: Final = Path(__file__).parents[2]
 # Seconds. No group takes longer, whatever went wrong.
 _LONGEST: Final = 1800.0
@@ -89,7 +103,7 @@ def _arguments() -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="PATH",
-        help="interpreters, or directories of environments, that have other resolvers",
+        help="where other resolvers are installed",
     )
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--checkout", type=Path, default=_ROOT, help=argparse.SUPPRESS)
