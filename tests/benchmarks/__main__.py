@@ -126,10 +126,11 @@ def main() -> None:
         if arguments.against is None:
             figures += _measured(arguments, group, arguments.rounds, _ROOT)
             continue
-        rounds = -(-arguments.rounds // _TURNS)
+        number = min(_TURNS, arguments.rounds)
+        rounds = -(-arguments.rounds // number)
         roots = (_ROOT, arguments.against.resolve())
         turns = [
-            [_measured(arguments, group, rounds, root) for root in roots] for _ in range(_TURNS)
+            [_measured(arguments, group, rounds, root) for root in roots] for _ in range(number)
         ]
         ours, theirs = zip(*turns, strict=True)
         figures += _together(ours)

@@ -1,11 +1,10 @@
-"""What the federation client costs: failover, overhead on a pooled connection, and leaks.
+"""What the federation client costs: failover, and leaks.
 
     python tests/benchmarks/federation.py [--requests N]
 
 The servers are in a process of their own, so that each side has a core. Prints how long a request
-takes when the first address or target is dead, what `client.request()` adds to a plain aiohttp
-`session.get()` to the same server, and what is left of 5,000 requests to 50 servers, 100 at once;
-and whether the targets are met, which the exit status tells too.
+takes when the first address or target is dead, and what is left of 5,000 requests to 50 servers,
+100 at once; and whether the targets are met, which the exit status tells too.
 
 Linux only: the addresses are several of 127/8, and one that leads nowhere is a listening socket
 whose queue of connections is full, so that Linux drops every further SYN.
@@ -22,23 +21,20 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-import aiohttp
 import trustme
 
 from matrix_resolve import AddressPolicy, MemoryCache, Resolver, SrvRecord, open_federation_client
 from matrix_resolve.testing import FakeAddresses, FakeSrv, FakeWellKnown
 
 ADDED_WITHIN: Final = 0.5
-OVERHEAD_WITHIN: Final = 2.0
 MEMORY_WITHIN: Final = 300_000  # bytes more after the second half than after the first
 
 ROUNDS: Final = 11
-PAIRS, CALLS = 41, 100
 DESTINATIONS, AT_ONCE = 50, 100
 
 # Nothing goes on for longer (seconds), whatever went wrong.
@@ -198,44 +194,6 @@ async def failover(port: int, context: ssl.SSLContext) -> bool:
     return met
 
 
-async def overhead(port: int, context: ssl.SSLContext) -> bool:
-    """Print what `client.request()` costs more than `session.get()`, connections being pooled."""
-    name = f"pooled.{_ZONE}:{port}"
-    connector = aiohttp.TCPConnector(ssl=context)
-    async with (
-        resolver({name.partition(":")[0]: [GOOD]}) as opened,
-        open_federation_client(opened, ssl_context=context) as client,
-        aiohttp.ClientSession(connector=connector) as session,
-    ):
-
-        async def ours() -> None:
-            async with client.request("GET", name, "/x") as response:
-                await response.read()
-
-        async def plain() -> None:
-            async with session.get(f"https://{GOOD}:{port}/x") as response:
-                await response.read()
-
-        async def taken(ask: Callable[[], Any]) -> tuple[float, float]:
-            started, cpu = time.perf_counter(), time.process_time()
-            for _ in range(CALLS):
-                await ask()
-            return time.perf_counter() - started, time.process_time() - cpu
-
-        await taken(plain)
-        await taken(ours)
-        pairs = [(await taken(plain), await taken(ours)) for _ in range(PAIRS)]
-    for place, what in enumerate(("wall clock", "CPU of the client")):
-        theirs = statistics.median(pair[0][place] for pair in pairs) / CALLS
-        mine = statistics.median(pair[1][place] for pair in pairs) / CALLS
-        ratio = statistics.median(pair[1][place] / pair[0][place] for pair in pairs)
-        print(
-            f"{what}: session.get() {1e6 * theirs:.0f} µs, client.request() {1e6 * mine:.0f} µs"
-            f" (A B A B, {PAIRS} pairs of {CALLS})"
-        )
-    return verdict("client.request() against session.get(), CPU", ratio, OVERHEAD_WITHIN, "times")
-
-
 def open_sockets() -> int:
     """Return how many sockets this process has open."""
     found = 0
@@ -310,8 +268,6 @@ async def run(requests: int) -> bool:
     with servers() as (port, context):
         async with asyncio.timeout(_LONGEST):
             met = [await failover(port, context)]
-            print()
-            met.append(await overhead(port, context))
             print()
             met.append(await leaks(port, context, requests))
     return all(met)

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
 
-from attrs import asdict, field, frozen
+from attrs import asdict, evolve, frozen
 
 
 @frozen(kw_only=True)
@@ -40,8 +40,8 @@ class Figure:
 
     name: str
     unit: str = ""
-    ours: Sequence[float] = field(default=(), converter=tuple)
-    floor: Sequence[float] = field(default=(), converter=tuple)
+    ours: Sequence[float] = ()
+    floor: Sequence[float] = ()
     bound: float | None = None
     judged: Literal["min", "median", "max"] = "median"
     at_least: bool = False
@@ -74,12 +74,7 @@ class Figure:
 
     def with_rounds_of(self, other: "Figure") -> "Figure":
         """Return the figure with the rounds of another run added."""
-        return Figure(
-            **(
-                asdict(self)
-                | {"ours": (*self.ours, *other.ours), "floor": (*self.floor, *other.floor)}
-            )
-        )
+        return evolve(self, ours=[*self.ours, *other.ours], floor=[*self.floor, *other.floor])
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""

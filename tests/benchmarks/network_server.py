@@ -99,13 +99,13 @@ class Dns(asyncio.DatagramProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
 
-    def datagram_received(self, data: bytes, address: Any) -> None:
+    def datagram_received(self, data: bytes, addr: Any) -> None:
         answer = _dns_answer(data)
         if self._delay:
             loop = asyncio.get_running_loop()
-            loop.call_later(self._delay, self._transport.sendto, answer, address)
+            loop.call_later(self._delay, self._transport.sendto, answer, addr)
         else:
-            self._transport.sendto(answer, address)
+            self._transport.sendto(answer, addr)
 
 
 async def serve(dns_delay: float, web_delay: float) -> None:

@@ -34,7 +34,7 @@ class Addresses:
         self._web = web
         self._own = threading.local()
 
-    def __call__(self, host: Any, *_: Any) -> list[Any]:
+    def __call__(self, host: Any, *rest: Any) -> list[Any]:
         """Return what `getaddrinfo` does; the port is that of the web server."""
         name = host if isinstance(host, str) else host.decode()
         if not hasattr(self._own, "socket"):
@@ -46,7 +46,7 @@ class Addresses:
             question = header + labels + b"\0" + struct.pack("!2H", kind, 1)
             self._own.socket.sendto(question, self._server)
         found = []
-        for _ in range(2):
+        for _ in (_A, _AAAA):
             answer = self._own.socket.recv(512)
             if answer[7]:  # records, of which the A has one
                 found.append(socket.inet_ntoa(answer[-4:]))
@@ -98,7 +98,10 @@ def resolvematrix(dns: int, web: int, authority: str) -> Resolve:
         host, _, port = found.resolve(name).hostname.partition(":")
         _check(name.partition("-")[0], (host, int(port)))
 
-    return lambda names: list(pool.map(one, names)) and None
+    def resolve(names: Sequence[str]) -> None:
+        list(pool.map(one, names))
+
+    return resolve
 
 
 # Synapse
@@ -120,7 +123,7 @@ def _synapse_agent(dns: int, web: int, authority: str) -> Any:
     from twisted.names import client
 
     loop: Any = reactor
-    resolver = GAIResolver(loop, loop.getThreadPool, Addresses(dns, web))  # type: ignore[arg-type]
+    resolver = GAIResolver(loop, loop.getThreadPool, Addresses(dns, web))
     loop.installNameResolver(resolver)
     tls = SimpleNamespace(
         federation_ca_trust_root=trustRootFromCertificates([Certificate.loadPEM(authority)]),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from typing import Final
 
 from matrix_resolve import (
@@ -62,17 +63,15 @@ class Strangers:
         """Tell that nobody asks for addresses here."""
         raise AddressLookupError(hostname)
 
-    def resolver(self, *, policy: Policy | None = None, clock: Clock | None = None) -> Resolver:
+    def resolver(self, *, policy: Policy = Policy(), clock: Clock = time) -> Resolver:
         """Return a resolver that asks nobody else, with the default cache."""
-        policy = Policy() if policy is None else policy
-        timed = {} if clock is None else {"clock": clock}
         return Resolver(
             well_known=self,
             srv=self,
             addresses=self,
-            cache=MemoryCache(max_answers=policy.max_answers, **timed),
+            cache=MemoryCache(max_answers=policy.max_answers, clock=clock),
             policy=policy,
-            **timed,
+            clock=clock,
         )
 
 
