@@ -2,7 +2,7 @@
 
 CPU time of the event loop's thread from the end of one operation to the end of the next, so that
 what is put off to the event loop counts too and other processes do not. A stall comes at the same
-place in each round.
+place in each round, so that few of them do.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _NAMES: Final = 300_000
 _MORE: Final = 30_000
 _SOME: Final = 2_000
 _BOUND: Final = 15
-_ROUNDS: Final = 5
+_ROUNDS: Final = 3
 # Seconds, longer than any lifetime and than what is kept in reserve.
 _LONG: Final = 30 * 86_400.0
 
@@ -77,7 +77,7 @@ def _at_random(count: int, of: int) -> Iterable[str]:
 
 
 async def measure(scale: Scale) -> list[Figure]:
-    """Go through it a few times: each takes a minute."""
+    """Go through it a few times: each takes a minute or two."""
     rounds = []
     for _ in range(min(scale.rounds, _ROUNDS)):
         gc.collect()

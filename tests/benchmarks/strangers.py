@@ -10,12 +10,12 @@ from matrix_resolve import (
     AddressReply,
     HttpResponse,
     MemoryCache,
-    Policy,
     Resolver,
     SrvRecord,
     SrvReply,
 )
 from matrix_resolve.interfaces import Clock
+from matrix_resolve.policy import Policy
 
 ZONE: Final = "example.org"
 _URL: Final = "https://%s/.well-known/matrix/server"
