@@ -24,6 +24,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from attrs import evolve
+
 from tests.benchmarks.figures import Figure, Scale, table
 
 GROUPS: Final = (
@@ -63,7 +65,8 @@ def _measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     (group,) = arguments.only
     module = importlib.import_module(f"tests.benchmarks.{group}")
     with asyncio.Runner(loop_factory=_loop_factory(arguments.loop)) as runner:
-        return [figure.to_dict() for figure in runner.run(module.measure(scale))]
+        figures = runner.run(module.measure(scale))
+    return [evolve(figure, is_quick=scale.quick).to_dict() for figure in figures]
 
 
 def _measured(arguments: argparse.Namespace, group: str, rounds: int, root: Path) -> list[Figure]:
@@ -95,7 +98,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="of each figure (default: 9; 2 with --quick)")
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there too")
-    parser.add_argument("--quick", action="store_true", help="small numbers: does it run at all?")
+    parser.add_argument("--quick", action="store_true", help="small numbers: does it run?")
     parser.add_argument("--against", type=Path, metavar="DIRECTORY", help="another checkout")
     parser.add_argument(
         "--peers",
@@ -136,6 +139,8 @@ def main() -> None:
         figures += _together(ours)
         others += _together(theirs)
     machine = f"Python {platform.python_version()}, {arguments.loop}, {platform.machine()}"
+    if arguments.quick:
+        machine += "; numbers are smaller than named, and tell nothing of the bounds"
     print(machine, table(figures, others), sep="\n")
     if arguments.json is not None:
         told = {

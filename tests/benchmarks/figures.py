@@ -36,6 +36,7 @@ class Figure:
 
     `judged` says what of it is held to `bound`: the minimum (of ours over that of the floor), the
     median (of the ratios within a round), or the maximum. `skipped` is why nothing was measured.
+    `is_quick`: smaller numbers were taken than the name says, which tell nothing of the bound.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Figure:
     judged: Literal["min", "median", "max"] = "median"
     at_least: bool = False
     skipped: str = ""
+    is_quick: bool = False
 
     @property
     def rounds(self) -> list[float]:
@@ -66,8 +68,8 @@ class Figure:
 
     @property
     def is_met(self) -> bool | None:
-        """Whether the bound is met; None without one."""
-        if self.bound is None or self.skipped:
+        """Whether the bound is met; None without one, or where nothing can be said."""
+        if self.bound is None or self.skipped or self.is_quick:
             return None
         value = self.minimum if self.judged == "min" else _OF[self.judged](self.rounds)
         return value >= self.bound if self.at_least else value <= self.bound
