@@ -15,6 +15,7 @@ and .venv-resolvematrix beside this package need not be named.
 
 import argparse
 import asyncio
+import functools
 import importlib
 import json
 import platform
@@ -70,11 +71,17 @@ def _measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _measured(arguments: argparse.Namespace, group: str, rounds: int, root: Path) -> list[Figure]:
-    """Measure one group in a process of its own."""
+    """Measure one group in a process of its own; if that fails, no figures."""
     command = [sys.executable, "-m", "tests.benchmarks", "--child", "--only", group]
     command += ["--checkout", str(root), "--rounds", str(rounds), "--loop", arguments.loop]
     command += ["--quick"] * arguments.quick + [f"--peers={each}" for each in arguments.peers]
-    run = subprocess.run(command, cwd=_ROOT, stdout=subprocess.PIPE, timeout=_LONGEST, check=True)
+    try:
+        run = subprocess.run(
+            command, cwd=_ROOT, stdout=subprocess.PIPE, timeout=_LONGEST, check=True
+        )
+    except subprocess.SubprocessError as error:
+        print(f"{group}: {error}", file=sys.stderr, flush=True)
+        return []
     told = json.loads(run.stdout)
     derived = ("min", "median", "low", "high", "met")
     return [Figure(**{key: each[key] for key in each if key not in derived}) for each in told]
@@ -82,10 +89,9 @@ def _measured(arguments: argparse.Namespace, group: str, rounds: int, root: Path
 
 def _together(runs: Sequence[list[Figure]]) -> list[Figure]:
     """Return the figures of several runs of a group, each with the rounds of all."""
-    together = runs[0]
-    for run in runs[1:]:
-        together = [a.with_rounds_of(b) for a, b in zip(together, run, strict=True)]
-    return together
+    if not all(runs):
+        return []
+    return [functools.reduce(Figure.with_rounds_of, same) for same in zip(*runs, strict=True)]
 
 
 def _arguments() -> argparse.Namespace:
@@ -116,28 +122,34 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def main() -> None:
-    """Measure, print the table, write the JSON."""
+def _one_group(arguments: argparse.Namespace, group: str) -> list[list[Figure]]:
+    """Measure one group, of this checkout and of the other one if there is one."""
+    roots = [_ROOT]
+    turns = 1
+    if arguments.against is not None:
+        roots.append(arguments.against.resolve())
+        turns = min(_TURNS, arguments.rounds)
+    rounds = -(-arguments.rounds // turns)
+    runs = [[_measured(arguments, group, rounds, root) for root in roots] for _ in range(turns)]
+    return [_together(of_a_root) for of_a_root in zip(*runs, strict=True)]
+
+
+def main() -> int:
+    """Measure, print the table, write the JSON; return the exit status."""
     arguments = _arguments()
     if arguments.child:
         print(json.dumps(_measure(arguments)))
-        return
+        return 0
     figures: list[Figure] = []
     others: list[Figure] = []
+    failed = []
     for group in arguments.only:
         print(f"measuring: {group}", file=sys.stderr, flush=True)
-        if arguments.against is None:
-            figures += _measured(arguments, group, arguments.rounds, _ROOT)
-            continue
-        number = min(_TURNS, arguments.rounds)
-        rounds = -(-arguments.rounds // number)
-        roots = (_ROOT, arguments.against.resolve())
-        turns = [
-            [_measured(arguments, group, rounds, root) for root in roots] for _ in range(number)
-        ]
-        ours, theirs = zip(*turns, strict=True)
-        figures += _together(ours)
-        others += _together(theirs)
+        ours, *theirs = _one_group(arguments, group)
+        figures += ours
+        others += [figure for found in theirs for figure in found]
+        if not ours:
+            failed.append(group)
     machine = f"Python {platform.python_version()}, {arguments.loop}, {platform.machine()}"
     if arguments.quick:
         machine += "; numbers are smaller than named, and tell nothing of the bounds"
@@ -150,7 +162,10 @@ def main() -> None:
             "against": [figure.to_dict() for figure in others],
         }
         arguments.json.write_text(json.dumps(told, indent=1))
+    if failed:
+        print("failed:", *failed)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
