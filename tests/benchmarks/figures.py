@@ -117,7 +117,7 @@ def _row(figure: Figure, other: Figure | None) -> list[str]:
     ]
     if other is not None and not other.skipped:
         ratio = statistics.median(figure.ours) / (statistics.median(other.ours) or 1)
-        row.append(f"{_number(other.median)} ({ratio:.2f} times it)")
+        row.append(f"{_number(other.median)}; ours takes {ratio:.2f} times as much")
     return row
 
 
@@ -126,7 +126,7 @@ def table(figures: Sequence[Figure], others: Sequence[Figure] = ()) -> str:
     by_name = {figure.name: figure for figure in others}
     head = ["figure", "median: ours / floor", "min", "median", "range", "bound", "met"]
     if others:
-        head.append("the other checkout (ours)")
+        head.append("the other checkout")
     rows = [head, *(_row(figure, by_name.get(figure.name)) for figure in figures)]
     whole = [row for row in rows if len(row) > 2]
     widths = [

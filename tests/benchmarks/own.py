@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from matrix_resolve import MemoryCache, Resolver
@@ -60,6 +60,18 @@ async def _callers(count: int) -> float:
         return (time.process_time() - started) / count * 1e6
 
 
+async def _seconds_to_cancel(waiting: Sequence[asyncio.Future[Any]]) -> float:
+    """Cancel tasks that wait; return the seconds of CPU time."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+    gc.collect()
+    started = time.process_time()
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+    return time.process_time() - started
+
+
 async def _cancelling(count: int) -> float:
     """Cancel so many who wait for one cold name; return the seconds of CPU time."""
 
@@ -68,26 +80,42 @@ async def _cancelling(count: int) -> float:
 
     async with _one_name(never) as resolver:
         waiting = [asyncio.ensure_future(resolver.resolve("a.example")) for _ in range(count)]
-        for _ in range(10):
-            await asyncio.sleep(0)
-        gc.collect()
-        started = time.process_time()
-        for task in waiting:
-            task.cancel()
-        await asyncio.wait(waiting)
-        return time.process_time() - started
+        return await _seconds_to_cancel(waiting)
 
 
-async def _cancellings(scale: Scale) -> Figure:
-    """Compare cancelling many at once with cancelling as many, few at a time."""
+async def _cancelling_bare(count: int) -> float:
+    """Cancel so many tasks that wait for a future each; return the seconds of CPU time."""
+
+    async def wait() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    return await _seconds_to_cancel([asyncio.ensure_future(wait()) for _ in range(count)])
+
+
+async def _cancellings(scale: Scale) -> list[Figure]:
+    """Compare cancelling many at once with cancelling as many, few at a time.
+
+    Each of many tasks is dearer to cancel than each of few, whatever they wait for; so it is the
+    growth beyond that of bare tasks that must not be.
+    """
     many = scale.of(_MANY, 2 * _FEW)
-    ours, floor = [], []
+    columns: list[tuple[float, float]] = []
+    bare: list[float] = []
     for _ in range(scale.rounds):
-        ours.append(await _cancelling(many) / many * 1e6)
-        few = [await _cancelling(_FEW) for _ in range(many // _FEW)]
-        floor.append(sum(few) / many * 1e6)
+        for cancelling in (_cancelling, _cancelling_bare):
+            at_once = await cancelling(many)
+            in_turn = sum([await cancelling(_FEW) for _ in range(many // _FEW)])
+            if cancelling is _cancelling:
+                columns.append((at_once / many * 1e6, in_turn / many * 1e6))
+            else:
+                bare.append(at_once / in_turn)
+    ours, floor = zip(*columns, strict=True)
     name = "cancelling each of 30,000 waiters, against each of 1,000"
-    return Figure(name=name, unit="us", ours=ours, floor=floor, bound=1)
+    growth = [most / least for most, least in columns]
+    return [
+        Figure(name=name, unit="us", ours=ours, floor=floor),
+        Figure(name=f"{name}: over bare tasks", unit="x", ours=growth, floor=bare, bound=1),
+    ]
 
 
 async def measure(scale: Scale) -> list[Figure]:
@@ -99,4 +127,4 @@ async def measure(scale: Scale) -> list[Figure]:
         ours=[await _callers(callers) for _ in range(scale.rounds)],
         bound=130,
     )
-    return [*await _own_code(scale), each, await _cancellings(scale)]
+    return [*await _own_code(scale), each, *await _cancellings(scale)]
