@@ -117,7 +117,7 @@ def _row(figure: Figure, other: Figure | None) -> list[str]:
     ]
     if other is not None and not other.skipped:
         ratio = statistics.median(figure.ours) / (statistics.median(other.ours) or 1)
-        row.append(f"{_number(other.median)}; ours takes {ratio:.2f} times as much")
+        row.append(f"{_number(other.median)}; ours is {ratio:.2f} times as much")
     return row
 
 
