@@ -14,5 +14,5 @@ module with `async def measure(scale) -> list[Figure]`:
     peers.py     names a second, against other resolvers in environments of their own
 
 `network.py` starts the servers of `network_server.py` in a process of their own, so that their CPU
-time is nobody's. The other files here are commands by themselves.
+time is nobody's. The other files here are commands by themselves; scale.py has modules of its own.
 """
