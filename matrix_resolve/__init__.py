@@ -1,13 +1,12 @@
 """Find where a Matrix server name leads: what to connect to, which `Host` and certificate.
 
-Everything public is imported from here. Names that need a third-party library beyond attrs load
-it when they are first used; those of an extra that is not installed are left out of `__all__`, and
-importing one by its name says what to install.
+Everything public is imported from here. What is more than values and Protocols is loaded when it is
+first used; names of an extra that is not installed are left out of `__all__`, and importing one by
+its name says what to install.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from matrix_resolve.compose import open_resolver, resolve_server_name
 from matrix_resolve.core.addresses import DEFAULT_BLOCK, AddressPolicy
 from matrix_resolve.core.entries import CacheEntry
 from matrix_resolve.core.lazy import LazyNames
@@ -30,21 +29,6 @@ from matrix_resolve.errors import (
     SrvLookupError,
     WellKnownFetchError,
 )
-from matrix_resolve.hooks import (
-    CacheFailed,
-    CacheHit,
-    DegradedServed,
-    LegacySrvUsed,
-    LoggingHook,
-    QuestionAborted,
-    QuestionAnswered,
-    QuestionAsked,
-    Refreshed,
-    ResolverEvent,
-    ResolverHook,
-    StaleServed,
-    TaskFailed,
-)
 from matrix_resolve.interfaces import (
     AddressLookup,
     AnswerCache,
@@ -58,13 +42,6 @@ from matrix_resolve.interfaces import (
     heard_from_peer,
 )
 from matrix_resolve.policy import Policy
-from matrix_resolve.resolver import Resolver
-from matrix_resolve.serving import (
-    WellKnownDocument,
-    client_well_known_document,
-    well_known_document,
-    well_known_routes,
-)
 
 if TYPE_CHECKING:
     from matrix_resolve.backends.cache_cachetools import MemoryCache
@@ -73,8 +50,31 @@ if TYPE_CHECKING:
     from matrix_resolve.backends.dns_aiodns import AiodnsLookup
     from matrix_resolve.backends.dns_dnspython import DnspythonLookup
     from matrix_resolve.backends.well_known_aiohttp import AiohttpWellKnownFetcher
+    from matrix_resolve.compose import open_resolver, resolve_server_name
     from matrix_resolve.federation import Attempt, FederationClient, open_federation_client
-    from matrix_resolve.hooks import PrometheusHook
+    from matrix_resolve.hooks import (
+        CacheFailed,
+        CacheHit,
+        DegradedServed,
+        LegacySrvUsed,
+        LoggingHook,
+        PrometheusHook,
+        QuestionAborted,
+        QuestionAnswered,
+        QuestionAsked,
+        Refreshed,
+        ResolverEvent,
+        ResolverHook,
+        StaleServed,
+        TaskFailed,
+    )
+    from matrix_resolve.resolver import Resolver
+    from matrix_resolve.serving import (
+        WellKnownDocument,
+        client_well_known_document,
+        well_known_document,
+        well_known_routes,
+    )
 
     __version__: str
 
@@ -82,13 +82,33 @@ _MODULES = {
     "AiodnsLookup": "matrix_resolve.backends.dns_aiodns",
     "AiohttpWellKnownFetcher": "matrix_resolve.backends.well_known_aiohttp",
     "Attempt": "matrix_resolve.federation",
+    "CacheFailed": "matrix_resolve.hooks",
+    "CacheHit": "matrix_resolve.hooks",
+    "DegradedServed": "matrix_resolve.hooks",
     "DnspythonLookup": "matrix_resolve.backends.dns_dnspython",
     "FederationClient": "matrix_resolve.federation",
+    "LegacySrvUsed": "matrix_resolve.hooks",
+    "LoggingHook": "matrix_resolve.hooks.logging",
     "MemoryCache": "matrix_resolve.backends.cache_cachetools",
     "PrometheusHook": "matrix_resolve.hooks.prometheus",
+    "QuestionAborted": "matrix_resolve.hooks",
+    "QuestionAnswered": "matrix_resolve.hooks",
+    "QuestionAsked": "matrix_resolve.hooks",
     "RedisCache": "matrix_resolve.backends.cache_redis",
+    "Refreshed": "matrix_resolve.hooks",
+    "Resolver": "matrix_resolve.resolver",
+    "ResolverEvent": "matrix_resolve.hooks",
+    "ResolverHook": "matrix_resolve.hooks",
+    "StaleServed": "matrix_resolve.hooks",
+    "TaskFailed": "matrix_resolve.hooks",
     "TieredCache": "matrix_resolve.backends.cache_tiered",
+    "WellKnownDocument": "matrix_resolve.serving",
+    "client_well_known_document": "matrix_resolve.serving",
     "open_federation_client": "matrix_resolve.federation",
+    "open_resolver": "matrix_resolve.compose",
+    "resolve_server_name": "matrix_resolve.compose",
+    "well_known_document": "matrix_resolve.serving",
+    "well_known_routes": "matrix_resolve.serving",
 }
 _EXTRAS = {"DnspythonLookup": "dnspython", "PrometheusHook": "prometheus", "RedisCache": "redis"}
 

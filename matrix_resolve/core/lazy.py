@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.abc import MetaPathFinder
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -48,7 +47,7 @@ def is_installed(extra: str) -> bool:
         return False
 
 
-class LazyNames(MetaPathFinder):
+class LazyNames:
     """The lazy names of one package.
 
     `modules`: name -> the module that it is loaded from. `extras`: name -> the extra that it needs.
