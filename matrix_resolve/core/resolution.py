@@ -98,8 +98,10 @@ class Resolution:
     @property
     def trail(self) -> tuple[TrailEntry, ...]:
         """Each question with its answer, in the order in which they were asked."""
-        trail = self._trail
-        return tuple(trail_of(unpack(trail))) if isinstance(trail, bytes) else trail
+        if not isinstance(self._trail, bytes):
+            return self._trail
+        keys, rows = unpack(self._trail)
+        return tuple(trail_of(keys.split(), unpack(rows)))
 
     def __str__(self) -> str:
         targets = ", ".join(map(str, self.targets))

@@ -75,7 +75,8 @@ def in_order(records: Iterable[_W], rng: random.Random) -> tuple[_W, ...]:
     they weigh 1 together. That draws them seldom, and evenly when there is nothing else.
     """
     records = tuple(records)
-    zeros = Counter(record.priority for record in records if record.weight == 0)
+    without = [record.priority for record in records if not record.weight]
+    zeros = Counter(without) if without else {}
 
     def drawn(record: _W) -> tuple[int, float]:
         rate = record.weight or 1 / zeros[record.priority]

@@ -42,13 +42,14 @@ class TrailEntry:
     failure: str | None = None
 
 
-Row = tuple[str, Packable, bool, float, float, bool, str | None]
-"""A `TrailEntry`, packable: the question by its key, then the fields in their order."""
+Row = tuple[Packable, bool, float, float, bool, str | None]
+"""A `TrailEntry` without its question, packable: the fields in their order."""
 
 
-def trail_of(rows: Iterable[Row]) -> Iterator[TrailEntry]:
-    """Yield the entries that these rows stand for."""
-    for key, answer, from_cache, duration, kept_for, stale, failure in rows:
+def trail_of(keys: Iterable[str], rows: Iterable[Row]) -> Iterator[TrailEntry]:
+    """Yield the entries that these rows stand for; `keys` are those of their questions."""
+    for key, row in zip(keys, rows, strict=True):
+        answer, from_cache, duration, kept_for, stale, failure = row
         question = question_of(key)
         assert question is not None
         yield TrailEntry(

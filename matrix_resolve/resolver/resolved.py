@@ -56,7 +56,8 @@ class Resolved:
 
     def keys(self) -> list[str]:
         """Return the keys of the questions that it rests on."""
-        return [key for key, *_ in unpack(self.trail)]
+        keys, _ = unpack(self.trail)
+        return str(keys).split()
 
 
 class ResolvedNames:
@@ -102,7 +103,8 @@ class ResolvedNames:
         found = {question: seen.on_scale(scale) for question, seen in found.items()}
         ends = [seen.given.until for seen in found.values()]
         candidates = decision.candidates
-        trail = pack(tuple(_row(question, seen, now) for question, seen in found.items()))
+        rows = tuple(_row(question, seen, now) for question, seen in found.items())
+        trail = pack((" ".join(question.key for question in found), pack(rows)))
         resolution = Resolution(
             server_name=name,
             step=decision.step,
@@ -191,7 +193,6 @@ def _weight(resolved: Resolved) -> int:
 def _row(question: Question, found: Found, now: float) -> Row:
     given = found.given
     return (
-        question.key,
         from_answer(question.key, given.answer),
         found.from_cache,
         found.duration,

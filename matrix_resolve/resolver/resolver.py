@@ -122,8 +122,8 @@ class Resolver(Closeable):
         `SrvLookupError`.
         """
         # The hot path. That it is our loop which runs follows from our thread (others have no
-        # `hot`) and from its running at all; asking for the running loop costs a system call on
-        # Python 3.11. Closing and forking empty the dictionary.
+        # `hot`, nor has a forked process) and from its running at all; asking for the running loop
+        # costs a system call on Python 3.11. Closing empties the dictionary.
         try:
             resolution: Resolution = self._own.hot[name]
         except (KeyError, AttributeError, TypeError):
@@ -219,7 +219,12 @@ class Resolver(Closeable):
     def _check_usable(self) -> None:
         if self._closed:
             raise RuntimeError("the resolver is closed")
-        self._check_owner()
+        if not (hasattr(self._own, "hot") and self._loop.is_running()):  # as the hot path does
+            self._check_owner()
+
+    def _disown(self) -> None:
+        """Forget whose it is, for the check."""
+        self._own = threading.local()
 
     def _check_owner(self) -> None:
         loop = asyncio.get_running_loop()
@@ -256,11 +261,11 @@ def _tell_of(resolution: Resolution, hooks: Hooks, *, asked: bool) -> None:
 _in_use: WeakSet[Resolver] = WeakSet()
 
 
-def _clear_in_child() -> None:
-    """Empty what the hot path reads, so that after a fork every call meets the owner's check."""
+def _disown_in_child() -> None:
+    """Let every call meet the owner's check after a fork."""
     for resolver in _in_use:
-        resolver._names.clear()
+        resolver._disown()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which can't fork
-    os.register_at_fork(after_in_child=_clear_in_child)
+    os.register_at_fork(after_in_child=_disown_in_child)
