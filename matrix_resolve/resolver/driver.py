@@ -1,6 +1,6 @@
 """One name on its way through the steps: asks what `decide()` wants to know until it decides."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from matrix_resolve.core.names import ServerName, parse_ip_literal
 from matrix_resolve.core.procedure import Decision, decide, upcoming
@@ -33,17 +33,20 @@ async def drive(name: ServerName, source: AnswerSource, policy: Policy) -> Decid
     """
     answers: dict[Question, Answer] = {}
     found: dict[Question, Found] = {}
+    asked_beside: Collection[Question] = ()
     with source.enquiry() as enquiry:
         while True:
             question = decide(name, answers, legacy_srv=policy.legacy_srv)
             if isinstance(question, Decision):
                 return question, found
-            beside = _may_ask_beside(question, source, policy)
+            beside = question not in asked_beside and _may_ask_beside(question, source, policy)
             enquiry.want(question)
             if beside and await enquiry.is_asking(question):
                 ahead = isinstance(question, AskWellKnown)
-                for following in upcoming(name, answers, question, legacy_srv=policy.legacy_srv):
-                    enquiry.want(following, ahead=ahead)
+                following = list(upcoming(name, answers, question, legacy_srv=policy.legacy_srv))
+                for each in following:
+                    enquiry.want(each, ahead=ahead)
+                asked_beside = () if ahead else following
             found[question] = await enquiry.answer(question)
             answer = answers[question] = found[question].given.answer
             if isinstance(answer, SrvFailed) and policy.srv_failure == "raise":

@@ -48,13 +48,16 @@ class Flight:
     """
 
     def __init__(
-        self, question: Question, services: Services, predecessor: "Flight | None"
+        self,
+        question: Question,
+        services: Services,
+        predecessor: "Flight | None",
+        landed: "Callable[[Flight], None]",
     ) -> None:
         self.question = question
         self._services = services
-        self._predecessor = predecessor
-        self._since = services.invalidations.epoch
-        self._read_in = services.outdated.epoch
+        self._predecessor, self._tell_landed = predecessor, landed
+        self._since, self._read_in = services.invalidations.epoch, services.outdated.epoch
         self._wanted_by = 0
         self._in_background = False
         self._closed = False
@@ -63,13 +66,13 @@ class Flight:
         self._begun_at: float | None = None  # when it began asking, by the monotonic clock
         self._must_ask = False
         self._is_heard = False  # has anyone been told how it ended?
-        self._needed = Event()
-        self._looked_up = Event()  # from then on `_must_ask` is right
-        self._has_turn = Event()
-        self._landed = Event()
+        loop = asyncio.get_running_loop()
+        self._needed = Event(loop)
+        self._looked_up = Event(loop)  # from then on `_must_ask` is right
+        self._has_turn = Event(loop)
+        self._landed = Event(loop)
         # Not by create_task(), which an eager task factory has begin before it is wanted.
-        loop, name = asyncio.get_running_loop(), f"matrix_resolve {question.key}"
-        self._task = asyncio.Task(self._fly(), loop=loop, name=name)
+        self._task = asyncio.Task(self._fly(), loop=loop, name=f"matrix_resolve {question.key}")
         self._task.add_done_callback(self._land)
 
     # Those who want it
@@ -139,10 +142,6 @@ class Flight:
     def is_void(self) -> bool:
         """Whether its question was invalidated under way: only who waits already has the answer."""
         return self._services.invalidations.since(self._since, self.question.key)
-
-    def when_landed(self, landed: "Callable[[Flight], None]") -> None:
-        """Have `landed` called with this flight when its task has ended."""
-        self._task.add_done_callback(lambda _: landed(self))
 
     def close(self) -> "asyncio.Task[Found]":
         """Let all who wait have `RuntimeError`; return the task, which is to be ended."""
@@ -269,6 +268,7 @@ class Flight:
         self._looked_up.set()
         self._has_turn.set()
         self._landed.set()
+        self._tell_landed(self)
         if not self._wanted_by:
             self._report_unheard()
 

@@ -48,8 +48,7 @@ class Flights:
         predecessor = self._given_up.get(question)
         if predecessor is not None and predecessor.is_void:
             predecessor = None
-        flight = Flight(question, self._services, predecessor)
-        flight.when_landed(self._landed)
+        flight = Flight(question, self._services, predecessor, self._landed)
         self._in_the_air.add(flight)
         if isinstance(question, AskWellKnown):
             self.fetches += 1

@@ -14,7 +14,8 @@ class Event:
     the same however many wait.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop  # to ask which one runs takes a system call on Python 3.11
         self._is_set = False
         self._waiters: dict[asyncio.Future[None], None] = {}  # in the order in which they came
 
@@ -34,7 +35,7 @@ class Event:
         """Wait until it is set."""
         if self._is_set:
             return
-        waiter = asyncio.get_running_loop().create_future()
+        waiter = self._loop.create_future()
         self._waiters[waiter] = None
         try:
             await waiter

@@ -9,7 +9,7 @@ from matrix_resolve.resolver.tasks import Event
 
 async def test_who_waits_goes_on_in_order() -> None:
     """All go on when it is set, in the order in which they came; later ones at once."""
-    event, gone_on = Event(), list[int]()
+    event, gone_on = Event(asyncio.get_running_loop()), list[int]()
 
     async def wait(number: int) -> None:
         await event.wait()
@@ -26,7 +26,7 @@ async def test_who_waits_goes_on_in_order() -> None:
 
 async def test_who_leaves_disturbs_nobody() -> None:
     """Who is cancelled leaves nothing behind, be it at the moment when it is set."""
-    event = Event()
+    event = Event(asyncio.get_running_loop())
     tasks = [asyncio.create_task(event.wait()) for _ in range(3)]
     await settled()
     tasks[0].cancel()
