@@ -28,6 +28,7 @@ class Bounded(Generic[_K, _V]):
         # In each the values used least lately come first.
         parts = max(1, min(_MOST_PARTS, most // _LEAST_IN_PART))
         self._parts: tuple[dict[_K, _V], ...] = tuple({} for _ in range(parts))
+        self._count = parts
         self._most = most
         self._weigh = weigh
         self._spare = spare
@@ -47,7 +48,7 @@ class Bounded(Generic[_K, _V]):
 
     def look(self, key: _K) -> _V | None:
         """Return the value of `key`, None if there is none; it does not count as used."""
-        return self._part(key).get(key)
+        return self._parts[hash(key) % self._count].get(key)
 
     def put(self, key: _K, value: _V) -> None:
         """Keep `value` under `key`."""
@@ -70,7 +71,7 @@ class Bounded(Generic[_K, _V]):
         self._weight = 0
 
     def _part(self, key: _K) -> dict[_K, _V]:
-        return self._parts[hash(key) % len(self._parts)]
+        return self._parts[hash(key) % self._count]
 
     def _make_room(self, weight: int) -> None:
         while self._weight and self._weight + weight > self._most:

@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from attrs import define, evolve
+from attrs import define
 
 from matrix_resolve.core.bounded import Bounded
 from matrix_resolve.core.invalidations import Invalidations
@@ -86,6 +86,7 @@ class ResolvedNames:
         """What may be given without another look: emptied when that changes."""
         self.hot_until = -math.inf
         """Until when that is so, by the monotonic clock."""
+        self._hot_scale: Timescale | None = None  # how the clock was set when that began
         # Hits in `hot` don't count as use there, so what is hot is spared, once (CLOCK).
         self._kept = Bounded[str, Resolved](
             policy.max_resolved, _weight, spare=lambda name: self.hot.pop(name, None) is not None
@@ -132,26 +133,29 @@ class ResolvedNames:
         resolved = self._kept.look(name)
         if resolved is None:
             return None
-        name = str(resolved.resolution.server_name)  # one text of it is enough to keep
-        now, scale = self._moments.now()
-        if (
-            now >= resolved.until
-            or scale.set_back_since(resolved.scale)
-            or self._outdated.since(resolved.epoch, *resolved.keys())
+        monotonic, epoch = self._clock.monotonic(), self._outdated.epoch
+        if monotonic >= self.hot_until or len(self.hot) >= _MOST_HOT:
+            self.hot.clear()
+            self.hot_until = monotonic + _HOT_FOR
+            _, self._hot_scale = self._moments.now()
+        stands = resolved.scale is self._hot_scale and resolved.ends_at >= self.hot_until
+        if not (stands or self._stands_now(resolved)) or (
+            resolved.epoch != epoch and self._outdated.since(resolved.epoch, *resolved.keys())
         ):
             self._kept.delete(name)
             self.hot.pop(name, None)
             return None
-        resolved.stands_in(self._outdated.epoch)
-        self._kept.get(name)  # so it counts as used
-        monotonic = self._clock.monotonic()
-        if monotonic >= self.hot_until or len(self.hot) >= _MOST_HOT:
-            self.hot.clear()
-            self.hot_until = monotonic + _HOT_FOR
-        may_be_hot = len(resolved.candidates) == 1 and not self._is_told
-        if may_be_hot and resolved.ends_at >= self.hot_until:
+        resolved.stands_in(epoch)
+        if stands and len(resolved.candidates) == 1 and not self._is_told:
             self.hot[name] = resolved.resolution
+        else:  # it counts as used, under the text of it that is kept already
+            self._kept.get(str(resolved.resolution.server_name))
         return resolved
+
+    def _stands_now(self, resolved: Resolved) -> bool:
+        """Return whether its end has not come, by the clock as it is set now."""
+        now, scale = self._moments.now()
+        return now < resolved.until and not scale.set_back_since(resolved.scale)
 
     def put(self, name: str, resolved: Resolved, *, since: int) -> None:
         """Keep a name, unless an answer that it rests on was outdated since that epoch."""
@@ -179,7 +183,7 @@ class ResolvedNames:
         """Return the resolution, its targets in an order of their own (RFC 2782)."""
         if len(resolved.candidates) == 1:
             return resolved.resolution
-        return evolve(resolved.resolution, targets=self._drawn(resolved.candidates))
+        return resolved.resolution.with_targets(self._drawn(resolved.candidates))
 
     def _drawn(self, candidates: tuple[Target, ...]) -> tuple[Target, ...]:
         return in_order(candidates, self._rng)[: self._max_targets]

@@ -66,13 +66,14 @@ class Resolver(Closeable):
         self._policy = policy
         self._address_policy = address_policy
         self._hooks = Hooks(hooks)
+        self._is_told = bool(self._hooks)
         self._clock = clock
         self._monotonic = clock.monotonic
         rng = random.Random() if rng is None else rng
         self._outdated = Invalidations()
         left = LeftBehind()
         self._names = ResolvedNames(
-            self._outdated, policy=policy, clock=clock, rng=rng, is_told=bool(self._hooks)
+            self._outdated, policy=policy, clock=clock, rng=rng, is_told=self._is_told
         )
         self._source = AnswerSource(
             upstream=Upstream(
@@ -125,12 +126,15 @@ class Resolver(Closeable):
         # `hot`, nor has a forked process) and from its running at all; asking for the running loop
         # costs a system call on Python 3.11. Closing empties the dictionary.
         try:
-            resolution: Resolution = self._own.hot[name]
-        except (KeyError, AttributeError, TypeError):
-            pass
-        else:
-            if self._monotonic() < self._names.hot_until and self._loop.is_running():
-                return resolution
+            resolution: Resolution | None = self._own.hot.get(name)
+        except (AttributeError, TypeError):
+            resolution = None
+        if (
+            resolution is not None
+            and self._monotonic() < self._names.hot_until
+            and self._loop.is_running()
+        ):
+            return resolution
         return await self._resolve(name)
 
     async def _resolve(self, name: str | ServerName) -> Resolution:
@@ -146,7 +150,7 @@ class Resolver(Closeable):
                 self._names.put(str(parsed), resolved, since=epoch)
             resolution = resolved.resolution
             asked = not all(seen.from_cache for seen in found.values())
-        if self._hooks:
+        if self._is_told:
             _tell_of(resolution, self._hooks, asked=asked)
         return resolution
 
