@@ -79,8 +79,6 @@ class Invalidations:
             return False
         if epoch < self._everything_at:
             return True
-        last = self._last
-        for key in keys:  # a generator would take longer than all the rest
-            if last.get(key, 0) > epoch:
-                return True
-        return False
+        if self._last.keys().isdisjoint(keys):  # so it is most often, and this is quick
+            return False
+        return any(self._last.get(key, 0) > epoch for key in keys)
