@@ -5,15 +5,12 @@ from typing import Final
 
 from cachetools import Cache
 
+from matrix_resolve.core.bounded import parts_for
 from matrix_resolve.core.moments import Moments
 from matrix_resolve.core.packed import entry_packed, entry_unpacked
 from matrix_resolve.interfaces import CacheEntry, Clock, Question, prompt
 from matrix_resolve.policy import check_count
 
-# A prime: dictionaries go by the last bits of a hash, so parts must not.
-_MOST_PARTS: Final = 61
-# With fewer in a part what was used least lately can't be told well.
-_LEAST_IN_PART: Final = 1000
 # An ordinary entry has no more bytes.
 _ORDINARY: Final = 256
 
@@ -56,7 +53,7 @@ class MemoryCache:
 
     def __init__(self, *, max_answers: int = 300_000, clock: Clock = time) -> None:
         check_count("max_answers", max_answers)
-        parts = max(1, min(_MOST_PARTS, max_answers // _LEAST_IN_PART))
+        parts = parts_for(max_answers)
         self._parts = tuple(_Part(max_answers // parts) for _ in range(parts))
         self._clock = clock
         self._moments = Moments(clock)

@@ -12,6 +12,11 @@ _MOST_PARTS: Final = 61
 _LEAST_IN_PART: Final = 1000
 
 
+def parts_for(most: int) -> int:
+    """Return in how many parts up to `most` values are kept."""
+    return max(1, min(_MOST_PARTS, most // _LEAST_IN_PART))
+
+
 class Bounded(Generic[_K, _V]):
     """Keeps values that weigh `most` in all, about those that were used most lately.
 
@@ -26,9 +31,8 @@ class Bounded(Generic[_K, _V]):
         spare: Callable[[_K], bool] = lambda _: False,
     ) -> None:
         # In each the values used least lately come first.
-        parts = max(1, min(_MOST_PARTS, most // _LEAST_IN_PART))
-        self._parts: tuple[dict[_K, _V], ...] = tuple({} for _ in range(parts))
-        self._count = parts
+        self._count = parts_for(most)
+        self._parts: tuple[dict[_K, _V], ...] = tuple({} for _ in range(self._count))
         self._most = most
         self._weigh = weigh
         self._spare = spare
