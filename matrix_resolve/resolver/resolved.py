@@ -82,7 +82,7 @@ class ResolvedNames:
         self._moments = Moments(clock)
         self._rng = rng
         self._is_told = is_told
-        self.hot: dict[str, Resolution] = {}
+        self.hot: dict[str | ServerName, Resolution] = {}
         """What may be given without another look: emptied when that changes."""
         self.hot_until = -math.inf
         """Until when that is so, by the monotonic clock."""

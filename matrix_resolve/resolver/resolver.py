@@ -3,8 +3,10 @@
 import asyncio
 import os
 import random
+import sys
 import threading
 import time
+from asyncio import _get_running_loop
 from collections.abc import Iterable
 from typing import Self
 from weakref import WeakSet
@@ -92,6 +94,7 @@ class Resolver(Closeable):
             rng=rng,
             left=left,
         )
+        self._hot = self._names.hot
         self._reported = Bounded[str, float](policy.max_resolved)
         self._own = threading.local()
         self._loop: asyncio.AbstractEventLoop
@@ -113,29 +116,44 @@ class Resolver(Closeable):
         self._names.clear()  # the hot path does not look whether it is closed
         await self._source.aclose()
 
-    async def resolve(self, name: str | ServerName) -> Resolution:
-        """Find where `name` leads, by "Resolving server names" of the specification.
+    if sys.version_info >= (3, 12):
 
-        Ends within `well_known_timeout + dns_timeout` once it has its slots; where workers share a
-        cache, one that waits for another to ask has none yet. A repeated answer may be the same
-        object; the order of several targets is drawn anew each time. Raises
-        `InvalidServerNameError`, `ServiceNotOfferedError`, and with `srv_failure="raise"`
-        `SrvLookupError`.
-        """
-        # The hot path. That it is our loop which runs follows from our thread (others have no
-        # `hot`, nor has a forked process) and from its running at all; asking for the running loop
-        # costs a system call on Python 3.11. Closing empties the dictionary.
-        try:
-            resolution: Resolution | None = self._own.hot.get(name)
-        except (AttributeError, TypeError):
-            resolution = None
-        if (
-            resolution is not None
-            and self._monotonic() < self._names.hot_until
-            and self._loop.is_running()
-        ):
-            return resolution
-        return await self._resolve(name)
+        async def resolve(self, name: str | ServerName) -> Resolution:
+            """Find where `name` leads, by "Resolving server names" of the specification.
+
+            Ends within `well_known_timeout + dns_timeout` once it has its slots; where workers
+            share a cache, one that waits for another to ask has none yet. A repeated answer may be
+            the same object; the order of several targets is drawn anew each time. Raises
+            `InvalidServerNameError`, `ServiceNotOfferedError`, and with `srv_failure="raise"`
+            `SrvLookupError`.
+            """
+            # The hot path. Closing empties the dictionary.
+            try:
+                resolution = self._hot[name]
+            except (KeyError, TypeError):
+                pass
+            else:
+                if self._monotonic() < self._names.hot_until and _get_running_loop() is self._loop:
+                    return resolution
+            return await self._resolve(name)
+
+    else:  # there it costs a system call to ask which loop runs
+
+        async def resolve(self, name: str | ServerName) -> Resolution:
+            """Find where `name` leads, by "Resolving server names" of the specification.
+
+            As described for later versions of Python.
+            """
+            # That it is our loop which runs follows from our thread (others have no `hot`, nor has
+            # a forked process) and from its running at all.
+            try:
+                resolution: Resolution = self._own.hot[name]
+            except (KeyError, AttributeError, TypeError):
+                pass
+            else:
+                if self._monotonic() < self._names.hot_until and self._loop.is_running():
+                    return resolution
+            return await self._resolve(name)
 
     async def _resolve(self, name: str | ServerName) -> Resolution:
         self._check_usable()
@@ -234,7 +252,7 @@ class Resolver(Closeable):
         loop = asyncio.get_running_loop()
         if not self._pid:
             self._loop, self._pid = loop, os.getpid()
-            self._own.hot = self._names.hot
+            self._own.hot = self._hot
             _in_use.add(self)
             self._source.start()
         elif self._loop is not loop or self._pid != os.getpid():
