@@ -30,8 +30,9 @@ from dns_lookups import (
     until,
 )
 
-from matrix_resolve.backends.dns_aiodns import AiodnsLookup, channels
+from matrix_resolve.backends.dns_aiodns import AiodnsLookup, channels, tries
 from matrix_resolve.backends.dns_aiodns import lookup as lookup_module
+from matrix_resolve.backends.dns_aiodns.answers import read_answer
 from matrix_resolve.errors import BackendError, SrvLookupError
 from matrix_resolve.interfaces import AddressReply, SrvRecord, SrvReply
 from matrix_resolve.testing import DnsFault, LoopbackFederation
@@ -311,17 +312,40 @@ async def test_bug_is_told_though_one_family_will_do(
     family: str,
 ) -> None:
     """Only a failed lookup is made good by the other family."""
-    ask = dns._servers.ask
 
-    async def broken(name: str, kind: str) -> Any:
+    def broken(name: str, kind: str, answer: Any) -> Any:
         if kind == family:
             raise ZeroDivisionError
-        return await ask(name, kind)
+        return read_answer(name, kind, answer)
 
-    monkeypatch.setattr(dns._servers, "ask", broken)
+    monkeypatch.setattr(tries, "read_answer", broken)
     loopback_federation.add("example.org", addresses=["192.0.2.1", "2001:db8::1"])
     with pytest.raises(ZeroDivisionError):
         await dns.lookup_addresses("example.org")
+
+
+@pytest.mark.parametrize("family", ["A", "AAAA"])
+async def test_bug_while_it_is_asked(
+    loopback_federation: LoopbackFederation,
+    dns: AiodnsLookup,
+    monkeypatch: pytest.MonkeyPatch,
+    family: str,
+) -> None:
+    """It comes out, and what was asked already is waited for no longer."""
+    ask = channels.Channel.ask
+    asked: list[Any] = []
+
+    def broken(self: channels.Channel, name: str, kind: str) -> Any:
+        if kind == family:
+            raise ZeroDivisionError
+        asked.append(ask(self, name, kind))
+        return asked[-1]
+
+    monkeypatch.setattr(channels.Channel, "ask", broken)
+    loopback_federation.dns_down = True
+    with pytest.raises(ZeroDivisionError):
+        await dns.lookup_addresses("example.org")
+    assert [answer.cancelled() for answer in asked] == ([True] if family == "AAAA" else [])
 
 
 @BOTH

@@ -12,6 +12,7 @@ from dns_lookups import HANGS
 
 from matrix_resolve.backends.dns_aiodns import AiodnsLookup, hosts
 from matrix_resolve.backends.dns_aiodns.hosts import HostsFile, parse_hosts
+from matrix_resolve.errors import AddressLookupError
 from matrix_resolve.interfaces import AddressReply
 from matrix_resolve.testing import LoopbackFederation
 
@@ -162,6 +163,25 @@ async def test_long_file_is_read_to_the_end(
     go_on.set()
     assert await last == ["192.0.2.1"]
     assert watched.reads == 1
+
+
+async def test_file_that_takes_too_long(
+    loopback_federation: LoopbackFederation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lookup fails within its time, and the reading goes on."""
+    path = tmp_path / "hosts"
+    path.write_text("192.0.2.1 a.example\n")
+    go_on = threading.Event()
+    read = hosts._read
+    monkeypatch.setattr(hosts, "_read", lambda path: (go_on.wait(HANGS), read(path))[1])
+    server = loopback_federation.nameserver
+    async with AiodnsLookup(nameservers=[server], hosts_file=path, timeout=0.1) as lookup:
+        with pytest.raises(AddressLookupError, match=r"hosts file .* within 0\.1 s") as caught:
+            await lookup.lookup_addresses("a.example")
+        assert caught.value.temporary
+        go_on.set()
+        assert await lookup.lookup_addresses("a.example") == AddressReply(["192.0.2.1"], 0)
+    assert not loopback_federation.dns_questions
 
 
 async def test_gone_and_back(watched: Watched) -> None:

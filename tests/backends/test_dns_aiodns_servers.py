@@ -7,6 +7,7 @@ import resource
 import time
 from collections import Counter
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import dns.message
@@ -523,3 +524,35 @@ async def test_failures_that_nobody_waits_for() -> None:
     del failed
     gc.collect()
     assert not told
+
+
+# The end of a question
+
+
+def tries_of(*answering: asyncio.Future[Any], timeout: float) -> Tries:
+    """A question whose tries come to these, one after another."""
+    server: Any = SimpleNamespace(ask=lambda *_, patient: left.pop(0))
+    left = list(answering)
+    return Tries("a.example", "SRV", [Known(server)], timeout, time.monotonic)
+
+
+async def test_answer_that_has_come_counts_however_late_the_timer() -> None:
+    """A loop that was held up finds both at once."""
+    come: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    tries = tries_of(come, *[asyncio.Future[Any]() for _ in range(3)], timeout=0.1)
+    come.set_result(SimpleNamespace(answer=[]))  # no answer: it goes on
+    time.sleep(0.1)  # noqa: ASYNC251
+    with pytest.raises(NoAnswerError, match="response code"):
+        await tries.answer
+    await tries.give_up()
+
+
+async def test_time_is_over() -> None:
+    """It ends by itself, and waits for nothing more."""
+    waiting = [asyncio.Future[Any]() for _ in range(3)]
+    tries = tries_of(*waiting, timeout=0.1)
+    with pytest.raises(NoAnswerError, match=r"no answer within 0\.1 s"):
+        await tries.answer
+    assert not any(answering.done() for answering in waiting)
+    await tries.give_up()
+    assert all(answering.cancelled() for answering in waiting)

@@ -111,6 +111,10 @@ class Server:
             finally:
                 await channel.close()
 
+    def is_untidy(self) -> bool:
+        """Return whether there may be channels to close."""
+        return len(self._channels) > 1
+
     async def tidy(self) -> None:
         """Close the channels in which nothing is under way, but for the one that comes next."""
         coming = next((channel for channel in self._channels if channel.is_young()), None)

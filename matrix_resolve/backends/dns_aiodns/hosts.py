@@ -41,14 +41,22 @@ class HostsFile:
         self._look_at: float | None = None
         self._reading: asyncio.Future[None] | None = None
 
-    async def find(self, hostname: str) -> tuple[IPAddress, ...]:
-        """Return the addresses of `hostname`, none if the file does not name it."""
+    async def find(self, hostname: str, *, within: float | None = None) -> tuple[IPAddress, ...]:
+        """Return the addresses of `hostname`, none if the file does not name it.
+
+        Raises `TimeoutError` if it has changed, and is not read within that many seconds.
+        """
         with suppress(OSError, RuntimeError):  # no descriptor left, no thread: what is known holds
             self._look()
+        if (reading := self._reading) is not None:
             # While it is read, all wait: what it said before may be wrong now. That some of them
             # wait no longer does not end it, or a file that takes long would never be read.
-            if self._reading is not None:
-                await asyncio.shield(self._reading)
+            if not reading.done():
+                await asyncio.wait((reading,), timeout=within)
+            if not reading.done():
+                raise TimeoutError
+            with suppress(OSError, RuntimeError):
+                reading.result()
         return self._hosts.get(plain(hostname), ())
 
     def _look(self) -> None:

@@ -2,29 +2,26 @@
 
 import asyncio
 import os
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from matrix_resolve.backends.dns_aiodns.answers import Found, NoAnswerError, text
 from matrix_resolve.backends.dns_aiodns.hosts import HostsFile, system_hosts_file
 from matrix_resolve.backends.dns_aiodns.servers import Servers, read_nameserver
+from matrix_resolve.backends.dns_aiodns.tries import Tries
 from matrix_resolve.core.chains import plain
 from matrix_resolve.core.closeable import Closeable
 from matrix_resolve.core.names import MAX_HOSTNAME, IPAddress, parse_ip_literal
 from matrix_resolve.errors import AddressLookupError, BackendError, SrvLookupError, shown
 from matrix_resolve.interfaces import AddressReply, SrvRecord, SrvReply
 
-# Of the time of a question; the rest is for telling what was found out by then.
-_SHARE: Final = 0.97
 # So long the addresses of one family wait for those of the other.
 _OTHER_FAMILY: Final = 0.5
 # So many addresses of a family are given; a message holds 4,000, and few of them are ever dialled.
 _MOST: Final = 256
 _LOOPBACK: Final = (ip_address("127.0.0.1"), ip_address("::1"))
-
-T = TypeVar("T")
 
 
 class AiodnsLookup(Closeable):
@@ -73,7 +70,10 @@ class AiodnsLookup(Closeable):
         if len(name) > MAX_HOSTNAME:
             return SrvReply([])
         self._check(name, SrvLookupError)
-        found = await self._in_time(self._servers.ask(name, "SRV"), SrvLookupError)
+        try:
+            found = await self._servers.ask(name, "SRV")
+        except NoAnswerError as error:
+            raise SrvLookupError(str(error)) from error
         records = [
             SrvRecord(data.priority, data.weight, data.port, text(data.target) or ".")
             for data in found.data
@@ -87,21 +87,33 @@ class AiodnsLookup(Closeable):
         self._check(hostname, AddressLookupError)
         if local := await self._local_addresses(hostname):
             return AddressReply(local, 0)
-        families = [
-            asyncio.create_task(
-                self._in_time(self._servers.ask(hostname, family), AddressLookupError)
-            )
-            for family in ("A", "AAAA")
-        ]
         try:
-            done, waiting = await asyncio.wait(families, timeout=self._timeout * _OTHER_FAMILY)
-            if waiting and not any(_has_addresses(family) for family in done):
-                await asyncio.wait(waiting)
-        finally:
+            return _reply(await self._both_families(hostname))
+        except NoAnswerError as error:
+            raise AddressLookupError(str(error)) from error
+
+    async def _both_families(self, hostname: str) -> Sequence[Found]:
+        """Return what is found of each. One will do; that there is none, both must have said."""
+        found: list[Found] = []
+        failures: list[NoAnswerError] = []
+        families: list[Tries] = []
+        waiting = asyncio.get_running_loop().call_later(
+            self._timeout * _OTHER_FAMILY, _end_waiting, families
+        )
+        try:
+            for kind in ("A", "AAAA"):
+                families.append(self._servers.begin(hostname, kind))
             for family in families:
-                family.cancel()
-            await asyncio.gather(*families, return_exceptions=True)
-        return _reply(families)
+                try:
+                    found.append(await family.answer)
+                except NoAnswerError as error:
+                    failures.append(error)
+        finally:
+            waiting.cancel()
+            await self._servers.end(*families)
+        if failures and not any(one.data for one in found):
+            raise failures[0]
+        return found
 
     async def _local_addresses(self, hostname: str) -> Sequence[IPAddress]:
         """Return what is known of `hostname` without asking DNS."""
@@ -110,7 +122,11 @@ class AiodnsLookup(Closeable):
             return (literal,)
         if name.endswith(".onion"):  # is never found (RFC 7686); c-ares asks nobody
             return ()
-        found = await self._in_time(self._hosts.find(name), AddressLookupError)
+        try:
+            found = await self._hosts.find(name, within=self._timeout)
+        except TimeoutError as error:
+            told = f"the hosts file could not be read within {self._timeout:g} s"
+            raise AddressLookupError(told) from error
         if name == "localhost" or name.endswith(".localhost"):
             return [address for address in found if address.is_loopback] or _LOOPBACK
         return found
@@ -122,32 +138,21 @@ class AiodnsLookup(Closeable):
         if "\0" in name or "\\" in name or not name.isascii():
             raise failure(f"{shown(name)} is no DNS name", temporary=False)
 
-    async def _in_time(self, asking: Coroutine[Any, Any, T], failure: type[BackendError]) -> T:
-        """Return what is found within the time of a question."""
-        try:
-            async with asyncio.timeout(self._timeout * _SHARE):
-                return await asking
-        except TimeoutError as error:
-            raise failure(f"no answer within {self._timeout:g} s") from error
-        except NoAnswerError as error:
-            raise failure(str(error)) from error
 
-
-def _has_addresses(family: asyncio.Task[Found]) -> bool:
-    return not family.cancelled() and family.exception() is None and bool(family.result().data)
-
-
-def _reply(families: Sequence[asyncio.Task[Found]]) -> AddressReply:
-    """Return what both families have. One will do; that there is none, both must have said."""
-    found = [family.result() for family in families if _has_addresses(family)]
-    if not found:
+def _end_waiting(families: Sequence[Tries]) -> None:
+    """Let the addresses of one family do, if they are there by now."""
+    if any(_has_addresses(family.answer) for family in families):
         for family in families:
-            family.result()  # raises what went wrong
-        return AddressReply([])
-    for family in families:
-        bug = None if family.cancelled() else family.exception()
-        if bug is not None and not isinstance(bug, AddressLookupError):
-            raise bug
+            family.fail(NoAnswerError("the other family has addresses"))
+
+
+def _has_addresses(answer: asyncio.Future[Found]) -> bool:
+    told = answer.done() and not answer.cancelled() and answer.exception() is None
+    return told and bool(answer.result().data)
+
+
+def _reply(families: Sequence[Found]) -> AddressReply:
+    found = [one for one in families if one.data]
     return AddressReply(
         dict.fromkeys(ip_address(text(data.addr)) for one in found for data in one.data[:_MOST]),
         min((one.ttl for one in found if one.ttl is not None), default=None),

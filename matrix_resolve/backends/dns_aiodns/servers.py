@@ -57,18 +57,32 @@ class Servers:
     async def ask(self, name: str, kind: str) -> Found:
         """Return the first usable answer.
 
-        Raises `NoAnswerError` when all servers have failed. It is the caller's to end it in time.
+        Raises `NoAnswerError` when all servers have failed, or the time is over.
         """
+        tries = self.begin(name, kind)
+        try:
+            return await tries.answer
+        finally:
+            await self.end(tries)
+
+    def begin(self, name: str, kind: str) -> Tries:
+        """Ask, and return what waits for the answer; give it to `end` in any case."""
         self._look()
         now = self._clock()
         # In the order given, but those that were silent last: the sort is stable.
         order = sorted(self._known.values(), key=lambda known: known.comes_last(now))
-        tries = Tries(name, kind, order, self._timeout, self._clock)
-        try:
-            return await tries.answer()
-        finally:
+        return Tries(name, kind, order, self._timeout, self._clock)
+
+    async def end(self, *questions: Tries) -> None:
+        """Wait for them no longer, and close the channels that are needed no more."""
+        for tries in questions:
             await tries.give_up()
-            await self._tidy()
+        for known in self._known.values():
+            if known.server.is_untidy():
+                await known.server.tidy()
+        for server in [server for server in self._gone if not server.is_asking()]:
+            self._gone.remove(server)
+            await server.aclose()
 
     def _look(self) -> None:
         """See which servers there are; what is known of those that stay is kept."""
@@ -88,14 +102,6 @@ class Servers:
             for spelling in spellings
         }
         self._gone += [before[spelling].server for spelling in before.keys() - self._known.keys()]
-
-    async def _tidy(self) -> None:
-        """Close the channels that are needed no more."""
-        for server in [known.server for known in self._known.values()]:
-            await server.tidy()
-        for server in [server for server in self._gone if not server.is_asking()]:
-            self._gone.remove(server)
-            await server.aclose()
 
 
 def read_nameserver(text: str) -> str:

@@ -11,6 +11,8 @@ from attrs import mutable
 from matrix_resolve.backends.dns_aiodns.answers import Found, NoAnswerError, read_answer
 from matrix_resolve.backends.dns_aiodns.channels import Answering, Server
 
+# Of the time of a question; the rest is for telling what was found out by then.
+_SHARE: Final = 0.97
 # When it is tried, in shares of its time: at once at the first server; then there once more (a
 # datagram may be lost) and, step by step, at the others; and later at all of them anew.
 _STEP: Final = 0.04
@@ -59,7 +61,12 @@ class Known:
 
 
 class Tries:
-    """The tries of one question, at `servers` in their order. `timeout` in seconds is its time."""
+    """The tries of one question, at `servers` in their order. The first is made at once.
+
+    `timeout` in seconds is the question's time. It is no task: each answer and a timer carry it on,
+    until `answer` is done with what was found, or with a `NoAnswerError` when all servers have
+    failed or the time is over. Call `give_up` in the end.
+    """
 
     def __init__(
         self,
@@ -69,43 +76,73 @@ class Tries:
         timeout: float,
         clock: Callable[[], float],
     ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.answer: asyncio.Future[Found] = self._loop.create_future()
         self._name = name
         self._kind = kind
         self._timeout = timeout
         self._clock = clock
+        self._began = clock()
         self._plan = planned(servers)
         self._under_way: dict[Answering, Known] = {}
         self._asked_at: dict[Known, float] = {}
         self._asked_alone: set[Known] = set()
         self._failed: dict[Known, str] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._go_on()
 
-    async def answer(self) -> Found:
-        """Return the first answer; raise `NoAnswerError` when all servers have failed."""
-        began = self._clock()
-        while True:
-            due = self._timeout * self._plan[0][0] - (self._clock() - began) if self._plan else None
-            if due is not None and (due <= 0 or not self._under_way):
-                self._try(self._plan.pop(0)[1])
-                continue
-            if not self._under_way:
-                told = "; ".join(dict.fromkeys(self._failed.values()))
-                raise NoAnswerError(told or f"no answer within {self._timeout:g} s")
-            done, _ = await asyncio.wait(
-                self._under_way, timeout=due, return_when=asyncio.FIRST_COMPLETED
-            )
-            for answering in done:
-                known = self._under_way.pop(answering)
-                if (found := self._read(answering, known)) is not None:
-                    self._compare()
-                    return found
+    def fail(self, error: Exception) -> None:
+        """Let this be the end, unless there is an answer."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
 
     async def give_up(self) -> None:
         """Wait for no more answers."""
+        self._stop_timer()
+        self.answer.cancel()  # of one that has failed already, asyncio then tells nothing either
         for answering in self._under_way:
-            answering.cancel()  # of one that has failed already, asyncio then tells nothing either
+            answering.cancel()
         tasks = [answering for answering in self._under_way if isinstance(answering, asyncio.Task)]
         if tasks:
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _go_on(self) -> None:
+        """Make the tries that are due, and wait for the next, or the end."""
+        self._stop_timer()
+        passed = self._clock() - self._began
+        while self._plan and (not self._under_way or self._timeout * self._plan[0][0] <= passed):
+            self._try(self._plan.pop(0)[1])
+        rest = self._timeout * _SHARE - passed
+        if not self._under_way:
+            told = "; ".join(dict.fromkeys(self._failed.values()))
+            self.fail(NoAnswerError(told or f"no answer within {self._timeout:g} s"))
+        elif rest > 0:
+            due = self._timeout * self._plan[0][0] - passed if self._plan else rest
+            self._timer = self._loop.call_later(min(due, rest), self._go_on)
+        elif not any(answering.done() for answering in self._under_way):  # else it has just come
+            self.fail(NoAnswerError(f"no answer within {self._timeout:g} s"))
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _come(self, answering: Answering) -> None:
+        """Something has come, or nothing will."""
+        known = self._under_way.pop(answering)
+        if self.answer.done():
+            return
+        try:
+            found = self._read(answering, known)
+        except Exception as bug:  # it belongs to who has asked
+            self.fail(bug)
+            return
+        if found is None:
+            self._go_on()
+        else:
+            self._stop_timer()
+            self._compare()
+            self.answer.set_result(found)
 
     def _try(self, known: Known) -> None:
         # What was seen in a channel shortens the next tries there: only the first may be short.
@@ -116,7 +153,11 @@ class Tries:
         except (NoAnswerError, pycares.AresError, OSError) as error:
             self._fail(known, str(error.args[-1]) if error.args else type(error).__name__)
         else:
-            self._under_way[answering] = known
+            self._wait_for(answering, known)
+
+    def _wait_for(self, answering: Answering, known: Known) -> None:
+        self._under_way[answering] = known
+        answering.add_done_callback(self._come)
 
     def _read(self, answering: Answering, known: Known) -> Found | None:
         """Return what has come, None if that is no answer."""
@@ -141,7 +182,7 @@ class Tries:
             known.heard(self._clock())
             self._asked_alone.add(known)
             alone = asyncio.ensure_future(known.server.ask_alone(self._name, self._kind))
-            self._under_way[alone] = known
+            self._wait_for(alone, known)
         elif code == _TIMED_OUT:  # that c-ares has given up need not mean that we do
             if known not in self._failed:
                 self._plan.append((1.0, known))
