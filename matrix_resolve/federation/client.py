@@ -3,9 +3,9 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Hashable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any
-from weakref import WeakSet, WeakValueDictionary
 
 import aiohttp
 from attrs import define, field
@@ -13,10 +13,12 @@ from attrs import define, field
 from matrix_resolve.core.names import IPAddress, ServerName
 from matrix_resolve.core.resolution import Resolution
 from matrix_resolve.errors import AddressNotAllowedError, ConnectError
+from matrix_resolve.federation.context import RequestContext
 from matrix_resolve.federation.environment import EnvironmentProxy
-from matrix_resolve.federation.outgoing import InTime, Outgoing
+from matrix_resolve.federation.outgoing import Outgoing, checked_timeout
 from matrix_resolve.federation.response import FederationResponse
 from matrix_resolve.federation.target import Attempt, TargetRequest
+from matrix_resolve.federation.turns import Turns
 from matrix_resolve.federation.unreachable import Unreachable
 from matrix_resolve.resolver import Resolver
 from matrix_resolve.transport.attempts import SocketAddress
@@ -61,10 +63,8 @@ def open_federation_client(
     """
     if max_connections is None:
         max_connections = affordable(0.5, 1000)
-    if max_connections_per_server is None:
-        max_connections_per_server = max_connections
     for limit in (connect_timeout, max_connections, max_connections_per_server, max_body):
-        if not limit > 0:
+        if limit is not None and not limit > 0:
             raise ValueError(f"a limit of {limit!r}")
     return _opened(
         resolver,
@@ -72,10 +72,9 @@ def open_federation_client(
         {} if connect_to is None else connect_to,
         ssl_context=ssl_context,
         keepalive_timeout=keepalive_timeout,
-        timeout=timeout,
+        timeout=checked_timeout(timeout),
         connect_timeout=connect_timeout,
-        max_connections=max_connections,
-        max_connections_per_server=max_connections_per_server,
+        turns=Turns(max_connections, max_connections_per_server),
         max_body=max_body,
         proxy=EnvironmentProxy() if trust_env else None,
     )
@@ -112,10 +111,9 @@ class FederationClient:
         resolver: Resolver,
         dialler: Dialler,
         *,
-        timeout: float | None,
+        timeout: aiohttp.ClientTimeout,
         connect_timeout: float,
-        max_connections: int,
-        max_connections_per_server: int,
+        turns: Turns,
         max_body: int,
         proxy: EnvironmentProxy | None,
     ) -> None:
@@ -125,17 +123,13 @@ class FederationClient:
         self._connect_timeout = connect_timeout
         self._max_body = max_body
         self._proxy = proxy
-        self._turns = asyncio.Semaphore(max_connections)
-        self._most_per_server = max_connections_per_server
-        self._turns_of = WeakValueDictionary[str, asyncio.Semaphore]()
-        self._responses = WeakSet[aiohttp.ClientResponse]()
-        self._under_way = set[InTime]()
+        self._turns = turns
+        self._under_way = set[RequestContext]()
         self._unreachable = Unreachable()
 
-    @asynccontextmanager
-    async def request(
+    def request(
         self, method: str, server_name: str | ServerName, path: str, **kwargs: Any
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """Send a request to `server_name`, and give the response, whatever its status.
 
         `path` with its query goes out byte for byte as given, since signatures cover it.
@@ -158,39 +152,28 @@ class FederationClient:
         path or a header that can't be sent as it stands, and aiohttp's errors and `TimeoutError`
         for what happens on a connection.
         """
-        request = Outgoing(
-            server_name, method, path, kwargs, timeout=self._timeout, max_body=self._max_body
+        outgoing = partial(
+            Outgoing,
+            server_name,
+            method,
+            path,
+            kwargs,
+            timeout=self._timeout,
+            max_body=self._max_body,
         )
-        name = str(server_name).lower()
-        turn = self._turns_of.get(name)
-        if turn is None:
-            turn = self._turns_of[name] = asyncio.Semaphore(self._most_per_server)
-        async with AsyncExitStack() as held:
-            async with request.in_time() as in_time:
-                self._under_way.add(in_time)
-                held.callback(self._under_way.discard, in_time)
-                await held.enter_async_context(turn)
-                await held.enter_async_context(self._turns)
-                response = await self._send(request, server_name)
-                response.outgoing = request
-                self._responses.add(response)
-                await held.enter_async_context(response)
-                self._under_way.discard(in_time)
-            yield response
+        return RequestContext(outgoing, self._turns, self._send, self._under_way)
 
     def _close(self) -> None:
         """End what is under way; aiohttp would leave it waiting, for bodies and connections."""
-        for in_time in [*self._under_way]:
-            in_time.close()
-        for response in [*self._responses]:
-            response.close()
+        for request in [*self._under_way]:
+            request.close()
 
-    async def _send(self, request: Outgoing, server_name: str | ServerName) -> FederationResponse:
+    async def _send(self, request: Outgoing) -> FederationResponse:
         """Go through the targets, and once more through those of a fresh resolution."""
         rounds = _Rounds()
         for last in (False, True):
             request.awaits = "answer to where it is"
-            resolution = await self._resolver.resolve(server_name)
+            resolution = await self._resolver.resolve(request.server_name)
             if not last:
                 self._unreachable.check_server(resolution)
             response = await self._go_through(resolution, request, rounds)

@@ -5,12 +5,12 @@ import io
 import math
 import re
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any, Final
 
 import aiohttp
 from multidict import CIMultiDict
 
+from matrix_resolve.core.names import ServerName
 from matrix_resolve.errors import shown
 
 _REFUSED: Final = frozenset(
@@ -33,17 +33,17 @@ class Outgoing:
 
     def __init__(
         self,
-        server_name: object,
+        server_name: str | ServerName,
         method: str,
         path: str,
         kwargs: dict[str, Any],
         *,
-        timeout: float | None,
+        timeout: aiohttp.ClientTimeout,
         max_body: int,
     ) -> None:
-        refused = _REFUSED & kwargs.keys()
-        if refused:
-            raise TypeError(f"{', '.join(sorted(refused))}: not for a federation request")
+        if not _REFUSED.isdisjoint(kwargs):
+            refused = ", ".join(sorted(_REFUSED & kwargs.keys()))
+            raise TypeError(f"{refused}: not for a federation request")
         if not _PATH.fullmatch(path):
             raise ValueError(f"not a path that can be sent as it stands: {shown(path)}")
         if not _TOKEN.fullmatch(method) or method.upper() == "CONNECT":
@@ -53,21 +53,16 @@ class Outgoing:
         self.path: Final = path
         self.headers: Final = _headers(kwargs.pop("headers", None))
         self.max_body: Final = max_body
-        self._timeout = _timeout(kwargs.pop("timeout", timeout))
+        self.timeout: Final = (
+            checked_timeout(kwargs.pop("timeout")) if "timeout" in kwargs else timeout
+        )
         if "data" in kwargs:
             kwargs["data"] = _repeatable(kwargs["data"])
         self.kwargs: Final = kwargs
         self.awaits = "turn to be sent"
-        self.connect_timeout: Final = min(
-            filter(None, (self._timeout.connect, self._timeout.sock_connect)), default=None
-        )
         self._began = asyncio.get_running_loop().time()
-        total = self._timeout.total
+        total = self.timeout.total
         self.ends_at = None if total is None else self._began + total
-
-    def in_time(self) -> "InTime":
-        """Return a context that raises `TimeoutError` when the time of the request is used up."""
-        return InTime(self)
 
     def is_late(self) -> bool:
         """Return whether the time of the request is used up."""
@@ -84,7 +79,7 @@ class Outgoing:
         total = None
         if self.ends_at is not None:
             total = max(0.001, self.ends_at - asyncio.get_running_loop().time())
-        given = self._timeout
+        given = self.timeout
         return aiohttp.ClientTimeout(
             total=total,
             connect=connect,
@@ -116,40 +111,6 @@ def _has_file(data: Any) -> bool:
     return isinstance(data, io.IOBase) and not isinstance(data, io.BytesIO | io.StringIO)
 
 
-class InTime:
-    """A context that ends in time, and tells what was awaited if it did not."""
-
-    def __init__(self, outgoing: Outgoing) -> None:
-        self._outgoing = outgoing
-        self._is_closed = False
-        self._limit = asyncio.timeout_at(outgoing.ends_at)
-
-    async def __aenter__(self) -> "InTime":
-        await self._limit.__aenter__()
-        return self
-
-    def close(self) -> None:
-        """End it now, because the client is closed."""
-        self._is_closed = True
-        if not self._limit.expired():
-            self._limit.reschedule(0)  # a moment long past
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            await self._limit.__aexit__(exc_type, exc_value, traceback)
-        except TimeoutError as error:
-            if self._is_closed:
-                raise RuntimeError("the client is closed") from error
-            raise self._outgoing.told(error) from error
-        if isinstance(exc_value, TimeoutError):
-            raise self._outgoing.told(exc_value) from exc_value
-
-
 def _headers(given: Any) -> CIMultiDict[str]:
     headers = CIMultiDict[str](given or ())
     for name, value in headers.items():
@@ -162,7 +123,7 @@ def _headers(given: Any) -> CIMultiDict[str]:
     return headers
 
 
-def _timeout(given: Any) -> aiohttp.ClientTimeout:
+def checked_timeout(given: Any) -> aiohttp.ClientTimeout:
     """Return limits in which None is the only one that means none."""
     if not isinstance(given, aiohttp.ClientTimeout):
         given = aiohttp.ClientTimeout(total=given)

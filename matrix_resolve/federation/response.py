@@ -42,11 +42,12 @@ class FederationResponse(Response):
         return await super().read()
 
     async def _read_all(self, most: int) -> bytes:
-        body = bytearray()
-        async for piece in self.content.iter_any():
-            body += piece
-            if len(body) > most:
+        pieces, size = [], 0
+        while piece := await self.content.readany():
+            pieces.append(piece)
+            size += len(piece)
+            if size > most:
                 raise ResponseTooLargeError(
                     f"the response of {self.outgoing.server_name} is over {most} bytes"
                 )
-        return bytes(body)
+        return b"".join(pieces)

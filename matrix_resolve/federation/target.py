@@ -59,10 +59,15 @@ class TargetRequest:
         self._resolver = resolver
         self._outgoing = outgoing
         self._target = target
-        self._to_one = evolve(resolution, targets=(target,))
+        self._resolution = resolution
         self._tried = tried
         self._proxy = proxy
-        self._connect_timeout = min(connect_timeout, outgoing.connect_timeout or connect_timeout)
+        given = outgoing.timeout
+        self._connect_timeout = min(
+            connect_timeout,
+            given.connect or connect_timeout,
+            given.sock_connect or connect_timeout,
+        )
         self._dialling = Dialling(
             dialler,
             target.host,
@@ -82,7 +87,7 @@ class TargetRequest:
         """
         outgoing = self._outgoing
         headers = outgoing.headers.copy()
-        headers["Host"] = self._to_one.host_header
+        headers["Host"] = self._resolution.host_header
         if self._proxy and not self._is_new(None):
             return None
         try:
@@ -90,7 +95,7 @@ class TargetRequest:
                 outgoing.method,
                 outgoing.path,
                 headers=headers,
-                server_hostname=self._to_one.tls_name.lower(),
+                server_hostname=self._resolution.tls_name.lower(),
                 limits=outgoing.limits,
                 can_repeat=not outgoing.has_one_try,
                 **outgoing.kwargs,
@@ -127,14 +132,15 @@ class TargetRequest:
 
     async def _addresses(self) -> Sequence[SocketAddress]:
         """Return the addresses to dial: looked up, allowed, in order."""
-        lookup = self._resolver.endpoints(self._to_one)
+        to_one = evolve(self._resolution, targets=(self._target,))
+        lookup = self._resolver.endpoints(to_one)
         endpoints = await within(self._connect_timeout, lookup, AddressLookupError)
         found = [(str(endpoint.address), endpoint.port) for endpoint in endpoints]
         return [address for address in found if self._is_new(address)]
 
     def _is_new(self, address: SocketAddress | None) -> bool:
         """Return whether this way has not been gone yet; it has now."""
-        to = self._to_one
+        to = self._resolution
         way = to.host_header, to.tls_name, self._target.host, self._target.port, address
         is_new = way not in self._tried
         self._tried.add(way)
