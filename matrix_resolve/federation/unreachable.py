@@ -19,8 +19,9 @@ _MOST: Final = 10_000
 
 @frozen
 class _Dead:
-    """The error of a server that can't be reached, which is believed until then."""
+    """The error of a server that can't be reached there, which is believed until then."""
 
+    way: Hashable
     until: float
     error: ConnectError
 
@@ -33,7 +34,7 @@ class Unreachable:
 
     def __init__(self) -> None:
         self._targets = Bounded[Hashable, float](_MOST)
-        self._servers = Bounded[Hashable, _Dead](_MOST)
+        self._servers = Bounded[str, _Dead](_MOST)
 
     def put_target(self, resolution: Resolution, target: Target) -> None:
         """Have a target tried after the others."""
@@ -58,12 +59,14 @@ class Unreachable:
     def put_server(self, resolution: Resolution, error: ConnectError) -> None:
         """Have a server's next requests end in the same error, for as long as it leads there."""
         until = asyncio.get_running_loop().time() + _DEAD_FOR
-        self._servers.put(_way(resolution), _Dead(until, error))
+        self._servers.put(_name(resolution), _Dead(_way(resolution), until, error))
 
     def check_server(self, resolution: Resolution) -> None:
         """Raise `ConnectError` if a server was found dead a moment ago."""
-        dead = self._servers.get(_way(resolution))
-        if dead is not None and asyncio.get_running_loop().time() < dead.until:
+        dead = self._servers.look(_name(resolution))
+        if dead is None or dead.way != _way(resolution):
+            return
+        if asyncio.get_running_loop().time() < dead.until:
             raise ConnectError(*dead.error.args)
 
 
@@ -71,7 +74,11 @@ def _key(resolution: Resolution, target: Target) -> Hashable:
     return target.host, target.port, resolution.tls_name
 
 
+def _name(resolution: Resolution) -> str:
+    return str(resolution.server_name).lower()
+
+
 def _way(resolution: Resolution) -> Hashable:
     """Return where a resolution leads, in whatever order its targets are."""
     targets = frozenset((target.host, target.port) for target in resolution.targets)
-    return str(resolution.server_name).lower(), resolution.tls_name, targets
+    return resolution.tls_name, targets

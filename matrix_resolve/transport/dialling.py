@@ -41,7 +41,6 @@ class Dialling:
         self._port = port
         self._find = find
         self._mapped = dialler.connect_to.get((self._host, port))
-        self._is_literal = parse_ip_literal(host) is not None
         self._connect_timeout = connect_timeout
         self._budget = budget or Budget()
         self._settings = proxy or {}
@@ -99,7 +98,7 @@ class Dialling:
     async def _ways(self, can_repeat: bool) -> Sequence[Sequence[SocketAddress]]:
         """Return the addresses of each attempt to make; a proxy, if there is one, has none."""
         found: Sequence[SocketAddress] = ()
-        if self._proxy is None or self._is_literal:
+        if self._proxy is None or self._is_literal():
             found = await self._find()
             if not found:
                 return []
@@ -119,15 +118,18 @@ class Dialling:
     def _authority(self) -> str:
         """Return what stands in the URL: a literal is dialled as it stands there."""
         at = self._host, self._port
-        if self._is_literal and self._mapped is not None:
+        if self._mapped is not None and self._is_literal():
             at = self._mapped
         host, port = at
         bracketed = f"[{host}]" if ":" in host else host
         return bracketed if port == _HTTPS_PORT else f"{bracketed}:{port}"
 
+    def _is_literal(self) -> bool:
+        return parse_ip_literal(self._host) is not None
+
 
 def _url(authority: str, path: str) -> URL:
     """Return the URL that sends `path`, with its query, byte for byte."""
-    if path.partition("?")[1:] == ("?", ""):  # yarl keeps an empty query only as a part of the path
+    if path.find("?") == len(path) - 1:  # yarl keeps an empty query only as a part of the path
         return URL.build(scheme="https", authority=authority, path=path, encoded=True)
     return URL(f"https://{authority}{path}", encoded=True)

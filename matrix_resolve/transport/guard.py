@@ -3,10 +3,9 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
 from contextlib import suppress
 from time import perf_counter
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from matrix_resolve.transport.attempts import Budget, ConnectionAttempt
 
@@ -14,8 +13,6 @@ from matrix_resolve.transport.attempts import Budget, ConnectionAttempt
 _SHARE: Final = 0.02
 # Bytes of TLS.
 _UNREAD: Final = 16 * 1024
-
-_T = TypeVar("_T")
 
 
 class Turn:
@@ -82,14 +79,22 @@ class GuardedTls:
 
     def do_handshake(self) -> None:
         """Go on with the handshake."""
-        self._taking(self._tls.do_handshake)
+        self._count()
+        try:
+            self._tls.do_handshake()
+        finally:
+            self._counted = self._incoming.pending
 
     def read(self, *args: Any) -> Any:
         """Return what has arrived of the response, or its length when it went into a buffer."""
         if self._turn is not None and self._transport is not None and self._turn.is_over():
             self._turn.postpone(self._transport)
             raise ssl.SSLWantReadError
-        data = self._taking(self._tls.read, *args)
+        self._count()
+        try:
+            data = self._tls.read(*args)
+        finally:
+            self._counted = self._incoming.pending
         if data and not self._is_asked:
             raise OSError("the server sent something that was not asked for")
         return data
@@ -117,15 +122,11 @@ class GuardedTls:
         with suppress(ssl.SSLWantReadError):  # for the other side's
             self._tls.unwrap()
 
-    def _taking(self, operation: Callable[..., _T], *args: Any) -> _T:
-        arrived = self._incoming.pending - self._counted
-        self.budget.left -= arrived
+    def _count(self) -> None:
+        """Take what has arrived off the budget."""
+        self.budget.left -= self._incoming.pending - self._counted
         if self.budget.left < 0:
             raise OSError("the server sent too much")
-        try:
-            return operation(*args)
-        finally:
-            self._counted = self._incoming.pending
 
 
 class GuardedContext(ssl.SSLContext):
