@@ -970,7 +970,7 @@ async def test_no_room(
     monkeypatch.setattr("matrix_resolve.backends.well_known_aiohttp._MOST_SOCKETS", 1)
     loopback_federation.add(NAME, well_known=Slow(math.inf))
     loopback_federation.add("other.example", well_known=Slow(math.inf))
-    async with fetching(loopback_federation, timeout=0.3) as fetcher:
+    async with fetching(loopback_federation, timeout=1) as fetcher:
         ends = await asyncio.gather(
             *map(fetcher.fetch, (NAME, "other.example")), return_exceptions=True
         )
