@@ -131,6 +131,7 @@ class Tries:
         """Something has come, or nothing will."""
         known = self._under_way.pop(answering)
         if self.answer.done():
+            answering.cancel()  # see `give_up`
             return
         try:
             found = self._read(answering, known)
