@@ -57,6 +57,7 @@ class TargetRequest:
         proxy: dict[str, Any],
     ) -> None:
         self._resolver = resolver
+        self._dialler = dialler
         self._outgoing = outgoing
         self._target = target
         self._resolution = resolution
@@ -68,17 +69,7 @@ class TargetRequest:
             given.connect or connect_timeout,
             given.sock_connect or connect_timeout,
         )
-        self._dialling = Dialling(
-            dialler,
-            target.host,
-            target.port,
-            self._addresses,
-            connect_timeout=self._connect_timeout,
-            budget=Budget(_BEFORE_BODY),
-            proxy=proxy,
-            connected=self._connected,
-        )
-        self.failures: dict[str | None, Failure] = self._dialling.failures
+        self.failures: dict[str | None, Failure] = {}
 
     async def response(self) -> FederationResponse | None:
         """Return the response, None if the target can't be connected to.
@@ -90,8 +81,19 @@ class TargetRequest:
         headers["Host"] = self._resolution.host_header
         if self._proxy and not self._is_new(None):
             return None
+        dialling = Dialling(
+            self._dialler,
+            self._target.host,
+            self._target.port,
+            self._addresses,
+            connect_timeout=self._connect_timeout,
+            budget=Budget(_BEFORE_BODY),
+            proxy=self._proxy,
+            connected=self._connected,
+            failures=self.failures,
+        )
         try:
-            response = await self._dialling.request(
+            response = await dialling.request(
                 outgoing.method,
                 outgoing.path,
                 headers=headers,

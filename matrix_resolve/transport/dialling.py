@@ -20,8 +20,8 @@ class Dialling:
     `find` gives the (IP address, port) pairs to dial, in order; it is called when there is no open
     connection to use again, and has its own time; none found is none to dial. `proxy` are aiohttp's
     settings for one. `connected` is called when there is a connection. What is received is taken
-    off `budget`. `failures` tells why each address, or None for the host as a whole, could not be
-    connected to.
+    off `budget`. Why an address, or None for the host as a whole, could not be connected to, it
+    tells in `failures`.
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class Dialling:
         budget: Budget | None = None,
         proxy: Mapping[str, Any] | None = None,
         connected: Callable[[], None] = lambda: None,
+        failures: dict[str | None, Failure] | None = None,
     ) -> None:
         self._dialler = dialler
         self._host = host.lower()  # so that spellings of a name share connections
@@ -46,7 +47,7 @@ class Dialling:
         self._settings = proxy or {}
         self._proxy: str | None = self._settings.get("proxy")
         self._connected = connected
-        self.failures: dict[str | None, Failure] = {}
+        self.failures: dict[str | None, Failure] = {} if failures is None else failures
 
     async def request(
         self,
