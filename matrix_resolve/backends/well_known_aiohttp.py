@@ -228,5 +228,7 @@ async def _read(content: aiohttp.StreamReader, limit: int) -> bytes:
             break
         heard_from_peer()
         body += chunk
+        if content.at_eof():
+            break
         await asyncio.sleep(0)  # a body may come in thousands of chunks, all there already
     return bytes(body)

@@ -87,11 +87,11 @@ class GuardedTls:
 
     def read(self, *args: Any) -> Any:
         """Return what has arrived of the response, or its length when it went into a buffer."""
+        if not self._incoming.pending and not self._tls.pending():
+            raise ssl.SSLWantReadError  # event loops read until then; OpenSSL's takes longer
         if self._turn is not None and self._transport is not None and self._turn.is_over():
             self._turn.postpone(self._transport)
             raise ssl.SSLWantReadError
-        if not self._incoming.pending and not self._tls.pending():
-            raise ssl.SSLWantReadError  # event loops read until then; OpenSSL's takes longer
         self._count()
         try:
             data = self._tls.read(*args)

@@ -292,6 +292,43 @@ async def test_cancelled_while_it_waits_for_its_turn(
     assert busy.most == 1
 
 
+async def test_a_context_is_of_one_request(loopback_federation: LoopbackFederation) -> None:
+    """It is not sent a second time."""
+    loopback_federation.add(NAME)
+    async with client_of(loopback_federation, max_connections=1) as client:
+        context = client.request("GET", TARGET, "/x", headers={"X": "x"})
+        async with context:
+            with pytest.raises(RuntimeError):
+                await context.__aenter__()
+        with pytest.raises(RuntimeError):
+            await context.__aenter__()
+        assert await asked(client) == 200
+    assert loopback_federation.connections[NAME, 8450] == 1
+
+
+async def test_a_request_leaves_nothing_to_the_collector(
+    loopback_federation: LoopbackFederation,
+) -> None:
+    """A request on a connection that was kept leaves no cycle behind."""
+    loopback_federation.add(NAME)
+    async with client_of(loopback_federation) as client:
+        await asked(client)
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            for _ in range(5):
+                await asked(client)
+            gc.collect()
+            left = [type(each).__name__ for each in gc.garbage]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+    ours = {"TargetRequest", "Outgoing", "Dialling", "RequestContext", "FederationResponse"}
+    assert ours.isdisjoint(left)
+
+
 STALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "resolving": (NAME, {"well_known": Slow(0.3)}),
     "connecting": (TARGET, {"serves": Silent()}),

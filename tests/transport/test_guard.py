@@ -58,6 +58,17 @@ def test_what_is_received_is_counted() -> None:
     assert left - budget.left >= 1000
 
 
+def test_a_record_is_read_in_pieces() -> None:
+    """What OpenSSL holds is given, though nothing is left of what has arrived."""
+    pair = Pair(Budget())
+    pair.shake_hands()
+    assert not completed(lambda: pair.client.read(100))
+    pair.client.write(b"GET")
+    pair.server.write(b"x" * 1000)
+    assert [pair.client.read(400) for _ in range(3)] == [b"x" * 400, b"x" * 400, b"x" * 200]
+    assert not completed(lambda: pair.client.read(400))
+
+
 def test_too_much() -> None:
     """What is over the budget is an error of the connection, and is not even decrypted."""
     pair = Pair(Budget(10_000))
