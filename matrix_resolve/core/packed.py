@@ -10,7 +10,7 @@ from typing import Any, Final, assert_never
 
 from matrix_resolve.core.entries import CacheEntry, Reserve
 from matrix_resolve.core.moments import Timescale
-from matrix_resolve.core.names import ServerName
+from matrix_resolve.core.names import IPAddress, ServerName
 from matrix_resolve.core.questions import (
     Addresses,
     AddressesFailed,
@@ -55,7 +55,7 @@ def entry_packed(key: str, entry: CacheEntry, scale: Timescale) -> bytes:
             float(entry.keep_until),
             int(entry.failures),
             None if reserve is None else _from_reserve(key, reserve),
-            scale.ahead,
+            float(scale.ahead),
         )
     )
 
@@ -124,7 +124,7 @@ def from_answer(key: str, answer: Answer) -> Packable:
         case ServiceNotOffered():
             return (number,)
         case Addresses(addresses=addresses, canonical_name=alias):
-            return number, alias, *(address.packed for address in addresses)
+            return number, alias, *map(_from_address, addresses)
         case _:
             assert_never(answer)
 
@@ -139,6 +139,10 @@ def _to_url(key: str, url: str | bool | None) -> str | None:
 
 def _own_url(key: str) -> str:
     return str(question_of(key))
+
+
+def _from_address(address: IPAddress) -> str | bytes:
+    return address.packed if getattr(address, "scope_id", None) is None else str(address)
 
 
 def _from_record(record: SrvRecord) -> Packable:

@@ -199,8 +199,8 @@ def _row(question: Question, found: Found, now: float) -> Row:
     return (
         from_answer(question.key, given.answer),
         found.from_cache,
-        found.duration,
-        max(given.until - now, 0.0),
+        float(found.duration),  # clocks and plug-ins may give subclasses of numbers
+        max(float(given.until - now), 0.0),
         given.stale,
         given.failure,
     )
