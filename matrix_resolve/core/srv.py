@@ -42,7 +42,7 @@ def read_srv_reply(reply: SrvReply) -> SrvRecords | NoSrvRecords | ServiceNotOff
         return NoSrvRecords("no records")
     if len(reply.records) == 1 and reply.records[0].target in (".", ""):
         return ServiceNotOffered()
-    usable = [record for record in map(_without_final_dot, reply.records) if is_usable(record)]
+    usable = [record for record in map(_plain, reply.records) if is_usable(record)]
     if not usable:
         return NoSrvRecords("no usable record")
     usable.sort(key=attrgetter("priority"))
@@ -60,10 +60,15 @@ def is_usable(record: SrvRecord) -> bool:
     )
 
 
-def _without_final_dot(record: SrvRecord) -> SrvRecord:
-    if not isinstance(record.target, str) or not record.target.endswith("."):
+def _plain(record: SrvRecord) -> SrvRecord:
+    """Return a record without a final dot, and as one of ours: others may give subclasses."""
+    target = record.target
+    if not isinstance(target, str):
         return record
-    return SrvRecord(record.priority, record.weight, record.port, record.target[:-1])
+    if type(record) is SrvRecord and type(target) is str and not target.endswith("."):
+        return record
+    text = str.__str__(target).removesuffix(".")
+    return SrvRecord(record.priority, record.weight, record.port, text)
 
 
 def in_order(records: Iterable[_W], rng: random.Random) -> tuple[_W, ...]:

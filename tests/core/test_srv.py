@@ -206,3 +206,25 @@ def test_order_is_the_same_for_the_same_seed() -> None:
     records = [record(f"t{n}", weight=n) for n in range(10)]
     first, again = (in_order(records, random.Random(1)) for _ in range(2))
     assert first == again != in_order(records, random.Random(2))
+
+
+class Record(SrvRecord):
+    """A record of somebody's."""
+
+
+class Text(str):
+    """A text that prints as something else."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "other.example"
+
+
+def test_records_of_others() -> None:
+    """Subclasses of records and texts are read as ours, so that they are equal to those kept."""
+    records = [Record(1, 2, 3, "a.example"), SrvRecord(1, 2, 3, Text("b.example."))]
+    read = read_srv_reply(SrvReply(records))
+    assert read == SrvRecords(tuple(SrvRecord(1, 2, 3, f"{name}.example") for name in "ab"))
+    assert isinstance(read, SrvRecords)
+    assert {type(record.target) for record in read.records} == {str}

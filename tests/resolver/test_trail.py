@@ -9,7 +9,17 @@ import pytest
 from leaping import leaping
 from worlds import DAY, FED, HOUR, Gate, World, settled
 
-from matrix_resolve import Policy, Resolution, SrvRecord, SrvReply, WellKnownFetchError
+from matrix_resolve import (
+    CacheEntry,
+    MemoryCache,
+    Policy,
+    Question,
+    Resolution,
+    SrvRecord,
+    SrvReply,
+    WellKnownFetchError,
+)
+from matrix_resolve.testing import FakeClock
 
 NAME = "a.example"
 DOCUMENT = {"m.server": "host.example"}
@@ -127,3 +137,81 @@ async def test_peeking_takes_no_time(world: World) -> None:
         peeked = other.peek(NAME)
         assert peeked is not None
         assert [(cached, took) for cached, took, _ in told(peeked)] == [(True, 0.0)] * 2
+
+
+class Seconds(float):
+    """Seconds of somebody's, which stay that when one counts with them, as those of numpy do."""
+
+    __slots__ = ()
+
+    def __add__(self, other: float) -> "Seconds":
+        return Seconds(float(self) + float(other))
+
+    def __sub__(self, other: float) -> "Seconds":
+        return Seconds(float(self) - float(other))
+
+    def __rsub__(self, other: float) -> "Seconds":
+        return Seconds(float(other) - float(self))
+
+    __radd__ = __add__
+
+
+class SecondsClock(FakeClock):
+    """A clock that tells them."""
+
+    def time(self) -> float:
+        return Seconds(super().time())
+
+    def monotonic(self) -> float:
+        return Seconds(super().monotonic())
+
+
+async def test_a_ttl_of_a_class_of_others(world: World) -> None:
+    """It counts as the number that it is."""
+    world.srv.answers[FED + "b.example"] = SrvReply(RECORDS.records, Seconds(600))
+    async with world.resolver(policy=POLICY) as resolver:
+        trail = (await resolver.resolve("b.example")).trail
+    assert (trail[1].kept_for, type(trail[1].kept_for)) == (600.0, float)
+
+
+async def test_a_clock_of_a_class_of_others() -> None:
+    """So do its moments: asked, remembered and kept."""
+    world = World()
+    world.clock = SecondsClock()
+    world.cache = MemoryCache(clock=world.clock)
+    async with world.resolver(policy=POLICY) as resolver:
+        asked = await resolver.resolve("b.example")
+        resolver._names.clear()
+        assert await resolver.resolve("b.example") == asked
+    assert {type(entry.duration) for entry in asked.trail} == {float}
+
+
+async def test_a_report_finds_records_of_others(world: World) -> None:
+    """Though the cache keeps them as they are, and the trail does not: they are asked again."""
+
+    class Record(SrvRecord):
+        """A record of somebody's."""
+
+    world.cache = TrustingCache()
+    world.srv.answers[FED + "b.example"] = SrvReply([Record(0, 0, 1, "t.example")], 600)
+    async with world.resolver(policy=POLICY) as resolver:
+        await resolver.report_unreachable(await resolver.resolve("b.example"))
+        asked = len(world.srv.asked)
+        await resolver.resolve("b.example")
+        assert world.srv.asked[asked:] == [FED + "b.example"]
+
+
+class TrustingCache:
+    """A cache that keeps entries as they are."""
+
+    def __init__(self) -> None:
+        self.kept: dict[Question, CacheEntry] = {}
+
+    async def get(self, question: Question, /) -> CacheEntry | None:
+        return self.kept.get(question)
+
+    async def put(self, question: Question, entry: CacheEntry, /) -> None:
+        self.kept[question] = entry
+
+    async def delete(self, question: Question, /) -> None:
+        self.kept.pop(question, None)
