@@ -80,7 +80,7 @@ def is_believable(question: Question, entry: object, now: float) -> bool:
         times += [reserve.asked_at, reserve.fresh_until, reserve.stale_until]
         asked.append(reserve.asked_at)
     return (
-        all(isinstance(answer, _KINDS[type(question)]) for answer in entry.answers)
+        all(type(answer) in _KINDS[type(question)] for answer in entry.answers)
         and all(map(is_moment, times))
         and is_count(entry.failures)
         and max(asked) <= now + _SKEW

@@ -350,3 +350,13 @@ def test_longest_is_never_exceeded(
             rng=random.Random(seed),
         )
         assert lives <= longest(answer, policy)
+
+
+def test_an_answer_of_a_class_of_others_is_none() -> None:
+    """What has more to it than our answers can't be kept as one of them."""
+
+    class Further(NoSrvRecords):
+        """An answer of somebody's."""
+
+    assert believed(SRV, entry(SRV, NoSrvRecords("none")), T, POLICY) is not None
+    assert believed(SRV, entry(SRV, Further("none")), T, POLICY) is None
