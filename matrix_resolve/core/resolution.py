@@ -52,6 +52,10 @@ class Endpoint:
     target: Target
 
 
+def _as_text(name: ServerName | str | None) -> str | None:
+    return None if name is None else str(name)
+
+
 @frozen(kw_only=True, weakref_slot=False)
 class Resolution:
     """Where a server name leads: what to connect to, what to send, what certificate to demand.
@@ -74,7 +78,7 @@ class Resolution:
     targets: tuple[Target, ...]
     # Kept as they take least memory: a text, Unix seconds, and packed.
     _delegated_to: ServerName | str | None = field(
-        default=None, eq=str, repr=False, alias="delegated_to"
+        default=None, eq=_as_text, repr=False, alias="delegated_to"
     )
     _expires_at: datetime | float | None = field(
         default=None, eq=False, repr=False, alias="expires_at"

@@ -1,7 +1,9 @@
 """The result: a value that compares, prints and turns into JSON."""
 
+import copy
 import inspect
 import json
+import pickle
 from datetime import UTC, datetime
 from typing import Any
 
@@ -186,6 +188,20 @@ def test_equality_leaves_out(change: dict[str, Any]) -> None:
 def test_equality_counts(change: dict[str, Any]) -> None:
     """Any difference in where or how to connect makes another resolution."""
     assert evolve(FULL, **change) != FULL
+
+
+def test_a_server_called_none_is_not_none() -> None:
+    """Nothing delegated to is no server, whatever that may be called."""
+    called = evolve(FULL, delegated_to=ServerName.parse("None"))
+    assert called != evolve(FULL, delegated_to=None)
+
+
+def test_copies() -> None:
+    """Copies are equal and tell the same, by whichever way they were made."""
+    for copied in (copy.copy(FULL), copy.deepcopy(FULL), pickle.loads(pickle.dumps(FULL))):
+        assert copied == FULL
+        assert hash(copied) == hash(FULL)
+        assert copied.to_dict() == FULL.to_dict()
 
 
 def test_resolution_is_frozen() -> None:
