@@ -1,5 +1,6 @@
 """A repeated answer takes one read of a dictionary, and only where that may be."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -179,3 +180,57 @@ async def test_a_wall_clock_set_forward_is_noticed(clock_set: World) -> None:
         clock.advance(10)
         await resolver.resolve("delegated.example")
         assert clock_set.asked > asked
+
+
+async def test_closed_while_hot(world: World) -> None:
+    """What was hot is not given any more once the resolver is closed."""
+    resolver = world.resolver()
+    for _ in range(3):
+        await resolver.resolve(NAME)
+    await resolver.aclose()
+    with pytest.raises(RuntimeError, match="closed"):
+        await resolver.resolve(NAME)
+
+
+def test_a_second_loop_while_hot(world: World) -> None:
+    """What is hot is given in the loop of the first use alone, though the thread is the same."""
+    resolver = world.resolver()
+
+    async def resolve() -> None:
+        for _ in range(3):
+            await resolver.resolve(NAME)
+
+    async def peek() -> None:
+        resolver.peek(NAME)
+
+    asyncio.run(resolve())
+    for used in (resolve, peek):
+        with pytest.raises(RuntimeError, match="first use"):
+            asyncio.run(used())
+
+
+async def test_names_in_use_stay_though_not_hot(world: World) -> None:
+    """With hooks, too, a name that is used again and again outlives a flood of others."""
+    policy = Policy(max_resolved=20)
+    async with world.resolver(policy=policy, hooks=[world.told.append]) as resolver:
+        first = await resolver.resolve("plain.example")
+        for number in range(1, 101):
+            await resolver.resolve(f"192.0.2.{number}")
+            assert await resolver.resolve("plain.example") is first
+
+
+class Text(str):
+    """A name that prints as another."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "other.example"
+
+
+async def test_a_name_that_prints_as_another(world: World) -> None:
+    """It is the text that it holds which is resolved, be the other kept or hot."""
+    async with world.resolver() as resolver:
+        for _ in range(3):
+            await resolver.resolve("other.example")
+            assert str((await resolver.resolve(Text(NAME))).server_name) == NAME
