@@ -196,6 +196,13 @@ def test_a_server_called_none_is_not_none() -> None:
     assert called != evolve(FULL, delegated_to=None)
 
 
+def test_other_targets_are_all_that_changes() -> None:
+    """Drawn anew, it tells everything else as before, what equality leaves out too."""
+    drawn = FULL.with_targets(FULL.targets[::-1])
+    assert drawn.targets == FULL.targets[::-1]
+    assert drawn.with_targets(FULL.targets).to_dict() == FULL.to_dict()
+
+
 def test_copies() -> None:
     """Copies are equal and tell the same, by whichever way they were made."""
     for copied in (copy.copy(FULL), copy.deepcopy(FULL), pickle.loads(pickle.dumps(FULL))):
