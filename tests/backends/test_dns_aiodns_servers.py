@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import aiodns
 import dns.message
 import dns.rcode
 import pycares
@@ -557,3 +558,21 @@ async def test_time_is_over() -> None:
     assert not any(answering.done() for answering in waiting)
     await tries.give_up()
     assert all(answering.cancelled() for answering in waiting)
+
+
+async def test_server_that_can_not_be_sent_a_question() -> None:
+    """C-ares calls it a time-out, at once: it is asked no more, and nobody waits."""
+    asked = []
+
+    def ask(*_: Any, patient: bool) -> asyncio.Future[Any]:
+        asked.append(patient)
+        answering: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        answering.set_exception(aiodns.error.DNSError(12, "Timeout"))
+        return answering
+
+    server: Any = SimpleNamespace(ask=ask)
+    tries = Tries("a.example", "SRV", [Known(server), Known(server)], HANGS, time.monotonic)
+    with pytest.raises(NoAnswerError, match="can't be sent a question"):
+        await asyncio.wait_for(tries.answer, HANGS)
+    assert len(asked) == 2
+    await tries.give_up()

@@ -128,3 +128,11 @@ def test_deleting_and_clearing() -> None:
     for number in range(4):
         kept.put(number, number + 1)
     assert len(kept) == 4
+
+
+def test_few_heavy_values_in_many_parts() -> None:
+    """However many parts have nothing to give, room is made in one that has."""
+    kept = Bounded[str, int](MANY, lambda value: value)
+    for key in "abc":
+        kept.put(key, MANY)
+        assert [other for other in "abc" if kept.look(other)] == [key]

@@ -1,13 +1,14 @@
 """Moments, and the settings of the clock by which they count."""
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from matrix_resolve.core.entries import CacheEntry, Reserve, reconciled
 from matrix_resolve.core.lifetimes import is_good
-from matrix_resolve.core.moments import Timescale
+from matrix_resolve.core.moments import Moments, Timescale
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.plausible import is_moment
 from matrix_resolve.core.questions import Answer, Delegated, NotDelegated
@@ -106,3 +107,18 @@ def test_what_is_kept_is_reconciled_by_the_scale_of_what_is_new() -> None:
     assert reconciled(kept, new).reserve == reserve(9_000)
     unknown = entry(DOWN, at=10_100)
     assert reconciled(kept, unknown).reserve == reserve(10_000)
+
+
+def test_moments_tell_how_the_clock_is_set() -> None:
+    """The scale stays the same object until the clock is set."""
+    clock = SimpleNamespace(wall=5000.0, ticks=4000.0)
+    clock.time, clock.monotonic = lambda: clock.wall, lambda: clock.ticks
+    moments = Moments(clock)
+    now, scale = moments.now()
+    assert (now, scale) == (5000.0, Timescale(clock, 1000.0))
+    clock.wall, clock.ticks = 5010.5, 4010.0
+    now, same = moments.now()
+    assert now == 5010.5
+    assert same is scale
+    clock.wall = 10.0
+    assert moments.now() == (10.0, Timescale(clock, -4000.0))

@@ -13,6 +13,7 @@ from attrs.exceptions import FrozenInstanceError
 
 from matrix_resolve.core.entries import CacheEntry
 from matrix_resolve.core.names import ServerName
+from matrix_resolve.core.packed import from_answer, pack
 from matrix_resolve.core.procedure import Decision
 from matrix_resolve.core.questions import AskSrv, AskWellKnown, Delegated, SrvRecords
 from matrix_resolve.core.replies import SrvRecord
@@ -245,3 +246,46 @@ TARGETS = [
 def test_target_as_text(target: Target, text: str) -> None:
     """A target reads as in a URL."""
     assert str(target) == text
+
+
+def packed(full: Resolution) -> Resolution:
+    """The same as the resolver keeps it: a text, seconds, and a packed trail."""
+    assert full.expires_at is not None
+    rows = tuple(
+        (
+            from_answer(entry.question.key, entry.answer),
+            entry.from_cache,
+            entry.duration,
+            entry.kept_for,
+            entry.stale,
+            entry.failure,
+        )
+        for entry in full.trail
+    )
+    keys = " ".join(entry.question.key for entry in full.trail)
+    return evolve(
+        full,
+        delegated_to=str(full.delegated_to),
+        expires_at=full.expires_at.timestamp(),
+        trail=pack((keys, pack(rows))),
+    )
+
+
+def test_what_is_kept_packed_reads_the_same() -> None:
+    """Nobody can tell how it is kept."""
+    kept = packed(FULL)
+    assert kept == FULL
+    assert hash(kept) == hash(FULL)
+    assert (kept.delegated_to, kept.expires_at) == (FULL.delegated_to, FULL.expires_at)
+    assert kept.trail == FULL.trail
+    assert kept.explain() == FULL.explain()
+    assert kept.to_dict() == FULL.to_dict()
+
+
+@pytest.mark.parametrize("resolution", [FULL, packed(FULL)], ids=["as made", "packed"])
+def test_other_targets(resolution: Resolution) -> None:
+    """All else is the same."""
+    targets = FULL.targets[::-1]
+    other = resolution.with_targets(targets)
+    assert other == evolve(FULL, targets=targets)
+    assert (other.trail, other.expires_at) == (FULL.trail, FULL.expires_at)

@@ -24,6 +24,8 @@ _NONE: Final = {1, 4}  # ARES_ENODATA, ARES_ENOTFOUND
 _MALFORMED: Final = 10  # ARES_EBADRESP
 _UNREACHABLE: Final = 11  # ARES_ECONNREFUSED
 _TIMED_OUT: Final = 12  # ARES_ETIMEOUT
+# No try that was sent is so soon over (seconds): where nothing can be sent, c-ares says that too.
+_NEVER_SENT: Final = 0.05
 
 
 @mutable(eq=False)
@@ -86,6 +88,7 @@ class Tries:
         self._plan = planned(servers)
         self._under_way: dict[Answering, Known] = {}
         self._asked_at: dict[Known, float] = {}
+        self._tried_at: dict[Known, float] = {}
         self._asked_alone: set[Known] = set()
         self._failed: dict[Known, str] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -148,7 +151,8 @@ class Tries:
     def _try(self, known: Known) -> None:
         # What was seen in a channel shortens the next tries there: only the first may be short.
         patient = known in self._asked_at
-        self._asked_at.setdefault(known, self._clock())
+        self._tried_at[known] = self._clock()
+        self._asked_at.setdefault(known, self._tried_at[known])
         try:
             answering = known.server.ask(self._name, self._kind, patient=patient)
         except (NoAnswerError, pycares.AresError, OSError) as error:
@@ -184,6 +188,8 @@ class Tries:
             self._asked_alone.add(known)
             alone = asyncio.ensure_future(known.server.ask_alone(self._name, self._kind))
             self._wait_for(alone, known)
+        elif code == _TIMED_OUT and self._clock() - self._tried_at[known] < _NEVER_SENT:
+            self._fail(known, "it can't be sent a question")
         elif code == _TIMED_OUT:  # that c-ares has given up need not mean that we do
             if known not in self._failed:
                 self._plan.append((1.0, known))
