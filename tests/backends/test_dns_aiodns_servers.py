@@ -519,7 +519,7 @@ async def test_failures_that_nobody_waits_for() -> None:
     tries = Tries("a.example", "A", [], 1.0, time.monotonic)
     failed: Any = asyncio.get_running_loop().create_future()
     failed.set_exception(pycares.AresError(12))
-    tries._under_way[failed] = Known(None)  # type: ignore[arg-type]
+    tries._under_way[failed] = Known(None), 0.0  # type: ignore[arg-type]
     await tries.give_up()
     tries._under_way.clear()
     del failed
@@ -575,4 +575,23 @@ async def test_server_that_can_not_be_sent_a_question() -> None:
     with pytest.raises(NoAnswerError, match="can't be sent a question"):
         await asyncio.wait_for(tries.answer, HANGS)
     assert len(asked) == 2
+    await tries.give_up()
+
+
+async def test_try_that_is_over_just_after_the_next_was_sent() -> None:
+    """Each try's time counts from when it was sent: that one was, and is only late."""
+    now = 0.0
+    loop = asyncio.get_running_loop()
+    answering: list[asyncio.Future[Any]] = [loop.create_future() for _ in range(3)]
+    left = list(answering)
+    server: Any = SimpleNamespace(ask=lambda *_, patient: left.pop(0))
+    tries = Tries("a.example", "SRV", [Known(server)], HANGS, lambda: now)
+    now = HANGS * 0.05
+    tries._go_on()
+    assert len(left) == 1
+    answering[0].set_exception(aiodns.error.DNSError(12, "Timeout"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not tries.answer.done()
+    assert list(tries._under_way) == answering[1:2]
     await tries.give_up()

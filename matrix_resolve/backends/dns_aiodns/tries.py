@@ -86,9 +86,8 @@ class Tries:
         self._clock = clock
         self._began = clock()
         self._plan = planned(servers)
-        self._under_way: dict[Answering, Known] = {}
+        self._under_way: dict[Answering, tuple[Known, float]] = {}  # asked whom, and when
         self._asked_at: dict[Known, float] = {}
-        self._tried_at: dict[Known, float] = {}
         self._asked_alone: set[Known] = set()
         self._failed: dict[Known, str] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -132,12 +131,12 @@ class Tries:
 
     def _come(self, answering: Answering) -> None:
         """Something has come, or nothing will."""
-        known = self._under_way.pop(answering)
+        known, tried_at = self._under_way.pop(answering)
         if self.answer.done():
             answering.cancel()  # see `give_up`
             return
         try:
-            found = self._read(answering, known)
+            found = self._read(answering, known, tried_at)
         except Exception as bug:  # it belongs to who has asked
             self.fail(bug)
             return
@@ -151,8 +150,7 @@ class Tries:
     def _try(self, known: Known) -> None:
         # What was seen in a channel shortens the next tries there: only the first may be short.
         patient = known in self._asked_at
-        self._tried_at[known] = self._clock()
-        self._asked_at.setdefault(known, self._tried_at[known])
+        self._asked_at.setdefault(known, self._clock())
         try:
             answering = known.server.ask(self._name, self._kind, patient=patient)
         except (NoAnswerError, pycares.AresError, OSError) as error:
@@ -161,10 +159,10 @@ class Tries:
             self._wait_for(answering, known)
 
     def _wait_for(self, answering: Answering, known: Known) -> None:
-        self._under_way[answering] = known
+        self._under_way[answering] = known, self._clock()
         answering.add_done_callback(self._come)
 
-    def _read(self, answering: Answering, known: Known) -> Found | None:
+    def _read(self, answering: Answering, known: Known, tried_at: float) -> Found | None:
         """Return what has come, None if that is no answer."""
         code = None
         try:
@@ -188,7 +186,7 @@ class Tries:
             self._asked_alone.add(known)
             alone = asyncio.ensure_future(known.server.ask_alone(self._name, self._kind))
             self._wait_for(alone, known)
-        elif code == _TIMED_OUT and self._clock() - self._tried_at[known] < _NEVER_SENT:
+        elif code == _TIMED_OUT and self._clock() - tried_at < _NEVER_SENT:
             self._fail(known, "it can't be sent a question")
         elif code == _TIMED_OUT:  # that c-ares has given up need not mean that we do
             if known not in self._failed:
