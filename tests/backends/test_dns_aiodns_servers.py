@@ -594,4 +594,5 @@ async def test_try_that_is_over_just_after_the_next_was_sent() -> None:
     await asyncio.sleep(0)
     assert not tries.answer.done()
     assert list(tries._under_way) == answering[1:2]
+    assert not tries._failed  # so it is asked again
     await tries.give_up()
