@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
@@ -11,16 +11,14 @@ from matrix_resolve.core.answer_json import answer_from_dict, answer_to_dict
 from matrix_resolve.core.lifetimes import Learned, is_good, is_temporary, lifetime
 from matrix_resolve.core.moments import Timescale
 from matrix_resolve.core.plausible import MOST_FAILURES, is_count, is_moment
-from matrix_resolve.core.questions import Addresses, Answer, NotDelegated, SrvRecords
+from matrix_resolve.core.questions import Answer, NotDelegated
 from matrix_resolve.errors import CacheError
 from matrix_resolve.policy import Policy
 
 _VERSION = 1
 
-# So many records or addresses take about as much memory as the rest of an entry.
-_RECORDS_PER_WEIGHT = 4
-# The largest entry has twice 64 records with names of 253 octets. More is not ours to parse.
-_LARGEST = 1 << 18
+LARGEST: Final = 1 << 18
+"""Bytes. The largest entry has twice 64 records with names of 253 octets: more is none of ours."""
 _TIMES = ("asked_at", "fresh_until", "keep_until")
 _RESERVE_TIMES = ("asked_at", "fresh_until", "stale_until")
 
@@ -88,16 +86,6 @@ class CacheEntry:
     def answers(self) -> tuple[Answer, ...]:
         """The outcome, and the answer in reserve if there is one."""
         return (self.outcome,) if self.reserve is None else (self.outcome, self.reserve.answer)
-
-    @property
-    def weight(self) -> int:
-        """About how many ordinary entries take as much memory: answers with many records weigh."""
-        records = sum(
-            len(answer.records) if isinstance(answer, SrvRecords) else len(answer.addresses)
-            for answer in self.answers
-            if isinstance(answer, SrvRecords | Addresses)
-        )
-        return 1 + records // _RECORDS_PER_WEIGHT
 
     def is_fresh(self, now: float) -> bool:
         """Return whether the question need not be asked now."""
@@ -178,7 +166,7 @@ class CacheEntry:
     def from_json(cls, data: bytes | str) -> "CacheEntry":
         """Return the entry that `to_json` wrote; raise `CacheError` for anything else."""
         try:
-            if len(data) > _LARGEST:
+            if len(data) > LARGEST:
                 raise ValueError("too long")
             return _from_dict(json.loads(data))
         except (ValueError, TypeError, KeyError, RecursionError) as error:

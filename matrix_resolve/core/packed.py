@@ -117,10 +117,8 @@ def from_answer(key: str, answer: Answer) -> Packable:
             return number, _from_url(key, url), reason, temporary, own_trouble
         case SrvRecords(records=records):
             return number, *map(_from_record, records)
-        case NoSrvRecords(reason=reason) | SrvFailed(reason=reason):
-            return number, reason
-        case AddressesFailed(reason=reason):
-            return number, reason
+        case NoSrvRecords(reason=text) | SrvFailed(reason=text) | AddressesFailed(reason=text):
+            return number, text
         case ServiceNotOffered():
             return (number,)
         case Addresses(addresses=addresses, canonical_name=alias):

@@ -4,7 +4,7 @@ from collections.abc import Hashable, Sequence
 from ipaddress import ip_address
 from typing import Any, cast
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from matrix_resolve.core.names import IPAddress
 from matrix_resolve.core.resolution import Resolution, Target
@@ -134,7 +134,7 @@ class TargetRequest:
 
     async def _addresses(self) -> Sequence[SocketAddress]:
         """Return the addresses to dial: looked up, allowed, in order."""
-        to_one = evolve(self._resolution, targets=(self._target,))
+        to_one = self._resolution.with_targets((self._target,))
         lookup = self._resolver.endpoints(to_one)
         endpoints = await within(self._connect_timeout, lookup, AddressLookupError)
         found = [(str(endpoint.address), endpoint.port) for endpoint in endpoints]

@@ -143,7 +143,6 @@ class ResolvedNames:
             resolved.epoch != epoch and self._outdated.since(resolved.epoch, *resolved.keys())
         ):
             self._kept.delete(name)
-            self.hot.pop(name, None)
             return None
         resolved.stands_in(epoch)
         if stands and len(resolved.candidates) == 1 and not self._is_told:

@@ -11,7 +11,7 @@ from matrix_resolve.core.foreign import believed
 from matrix_resolve.core.invalidations import Invalidations
 from matrix_resolve.core.lifetimes import Learned
 from matrix_resolve.core.moments import Moments, Timescale
-from matrix_resolve.core.questions import AskAddresses, Question
+from matrix_resolve.core.questions import Addresses, AskAddresses, Question
 from matrix_resolve.errors import CacheError
 from matrix_resolve.hooks.events import CacheFailed, Hooks
 from matrix_resolve.interfaces import (
@@ -28,12 +28,16 @@ from matrix_resolve.timeouts import LeftBehind, within
 
 # A cache that takes longer (seconds) costs more than it saves; no answer waits longer for it.
 _CACHE_TIMEOUT = 1.0
+# So many addresses take about as much memory as the rest of an entry.
+_ADDRESSES_PER_WEIGHT = 4
 
 _T = TypeVar("_T")
 
 
 def _weight(entry: CacheEntry) -> int:
-    return entry.weight
+    """Return about how many ordinary entries take as much memory as one of addresses."""
+    answers = [answer for answer in entry.answers if isinstance(answer, Addresses)]
+    return 1 + sum(len(answer.addresses) for answer in answers) // _ADDRESSES_PER_WEIGHT
 
 
 class Store:

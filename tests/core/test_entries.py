@@ -620,22 +620,6 @@ def test_a_failures_wait_goes_on_when_it_is_expired() -> None:
     assert entry.given(T + HOUR - 590) == Given(GOOD, True, failed.fresh_until, "status 503")
 
 
-MANY = SrvRecords((SrvRecord(0, 0, 8448, "hs.example.net"),) * 64)
-WEIGHTS = [
-    pytest.param(learn(None, GOOD, T), 1, id="a document"),
-    pytest.param(learn(None, RECORDS, T), 1, id="a record"),
-    pytest.param(learn(None, MANY, T), 17, id="64 records"),
-    pytest.param(learn(learn(None, MANY, T), SRV_FAILED, T + 30), 17, id="64 records in reserve"),
-    pytest.param(learn(None, Addresses((1,) * 400), T), 101, id="400 addresses"),  # type: ignore
-]
-
-
-@pytest.mark.parametrize(("entry", "weight"), WEIGHTS)
-def test_weight(entry: CacheEntry, weight: int) -> None:
-    """An entry with many records weighs as much as several, one without as much as one."""
-    assert entry.weight == weight
-
-
 # Many that write
 
 

@@ -146,6 +146,27 @@ async def test_kept_names_are_bounded(world: World) -> None:
         assert await resolver.resolve("192.0.2.1") is not first
 
 
+async def test_many_addresses_take_the_room_of_others(world: World) -> None:
+    """A host with dozens of addresses weighs as much as many, so few such are kept."""
+    hosts = [f"h{number}.example" for number in range(10)]
+    for host in hosts:
+        world.addresses.answers[host] = [f"192.0.2.{number}" for number in range(1, 65)]
+    world.addresses.answers["small.example"] = ["192.0.2.1"]
+    everywhere = AddressPolicy.allow_all()
+    policy = Policy(max_resolved=40)
+    async with world.resolver(policy=policy, address_policy=everywhere) as resolver:
+
+        async def asked(host: str) -> int:
+            before = world.asked
+            await resolver.endpoints(await resolver.resolve(f"{host}:1"))
+            return world.asked - before
+
+        assert [await asked(host) for host in hosts] == [1] * 10
+        assert [await asked(host) for host in hosts[-2:]] == [0, 0]
+        assert await asked(hosts[0]) == 1
+        assert [await asked("small.example") for _ in range(2)] == [1, 0]
+
+
 async def test_a_name_in_use_is_kept(world: World) -> None:
     """A name that is asked for again and again outlives those that are not."""
     async with world.resolver(policy=Policy(max_resolved=10)) as resolver:

@@ -19,14 +19,13 @@ from matrix_resolve.backends.cache_redis.patience import patiently
 from matrix_resolve.backends.cache_redis.scripts import (
     DELETE,
     LEASE,
-    LONGEST,
     PUT,
     RELEASE,
     Keys,
     data_in,
     pair_in,
 )
-from matrix_resolve.core.entries import CacheEntry, reconciled
+from matrix_resolve.core.entries import LARGEST, CacheEntry, reconciled
 from matrix_resolve.core.foreign import is_believable
 from matrix_resolve.core.questions import question_of
 from matrix_resolve.errors import CacheError, shown
@@ -214,7 +213,7 @@ class RedisCache:
 
     async def _get(self, key: str) -> bytes | None:
         try:
-            return data_in(await self._link.command("GETRANGE", key, 0, LONGEST))
+            return data_in(await self._link.command("GETRANGE", key, 0, LARGEST))
         except ResponseError as error:
             if not str(error).startswith("WRONGTYPE"):
                 raise

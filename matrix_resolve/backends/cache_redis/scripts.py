@@ -10,15 +10,14 @@ from typing import Any, Final, NamedTuple, TypeVar
 from redis.exceptions import InvalidResponse, NoScriptError
 
 from matrix_resolve.backends.cache_redis.link import Link
-
-LONGEST: Final = 1 << 18
-"""Of a value so many bytes are read, and one more: no entry is longer."""
+from matrix_resolve.core.entries import LARGEST
 
 # A value of another type than ours makes reading fail: it counts as none, and is replaced. So does
-# one that does not end within so many milliseconds, where all that we write does.
+# one that does not end within so many milliseconds, where all that we write does. Of one that is
+# too long a byte too many is read, which tells that.
 _READ: Final = f"""
 local function read(key)
-    local value = redis.pcall('GETRANGE', key, 0, {LONGEST})
+    local value = redis.pcall('GETRANGE', key, 0, {LARGEST})
     return type(value) == 'string' and value or ''
 end
 local function read_of_those_within(key, most)
