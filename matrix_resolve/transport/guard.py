@@ -1,6 +1,7 @@
 """TLS that is bounded in what it takes in, silent while nothing is asked, and quick to part."""
 
 import asyncio
+import math
 import socket
 import ssl
 from contextlib import suppress
@@ -33,6 +34,11 @@ class Turn:
             self._until = now + _SHARE
             asyncio.get_running_loop().call_soon(self._end)
         return now > self._until
+
+    def finish(self) -> None:
+        """Let no other connection read in this turn; without effect if none has begun to."""
+        if self._until is not None:
+            self._until = -math.inf
 
     def postpone(self, transport: asyncio.Transport) -> None:
         """Have a connection go on reading in the next turn."""
@@ -128,6 +134,8 @@ class GuardedTls:
         """Take what has arrived off the budget."""
         self.budget.left -= self._incoming.pending - self._counted
         if self.budget.left < 0:
+            if self._turn is not None:  # what aiohttp then does takes as long as reading
+                self._turn.finish()
             raise OSError("the server sent too much")
 
 

@@ -200,6 +200,26 @@ async def test_who_reads_for_long_is_followed_by_others(monkeypatch: pytest.Monk
     assert all(transport.high for transport in transports)
 
 
+async def test_who_sends_too_much_is_the_last_to_be_read() -> None:
+    """What comes of a connection that fails takes long, so others wait for the next turn."""
+    turn = Turn()
+    greedy, other = pairs = [Pair(Budget(), turn=turn) for _ in range(2)]
+    transports: list[Any] = [FakeTransport() for _ in pairs]
+    for pair, transport in zip(pairs, transports, strict=True):
+        pair.shake_hands()
+        pair.client.asks(transport, Budget(1000))
+        pair.client.write(b"GET")
+    greedy.server.write(b"x" * 1000)
+    other.server.write(b"response")
+    with pytest.raises(OSError, match="sent too much"):
+        greedy.client.read(100)
+    with pytest.raises(ssl.SSLWantReadError):
+        other.client.read(100)
+    await asyncio.sleep(0)
+    assert [transport.reading for transport in transports] == [True, True]
+    assert other.client.read(100) == b"response"
+
+
 async def test_without_turns_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where what is received has no bound, aiohttp's own pauses count."""
     pair = Pair(Budget())
