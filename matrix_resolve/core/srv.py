@@ -1,10 +1,11 @@
 """SRV records: which can be used, and the order to try them in (RFC 2782)."""
 
+import math
 import random
 from collections import Counter
-from collections.abc import Iterable
-from operator import attrgetter
-from typing import Protocol, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter, itemgetter
+from typing import Final, Protocol, TypeVar
 
 from matrix_resolve.core.names import is_hostname
 from matrix_resolve.core.questions import NoSrvRecords, ServiceNotOffered, SrvRecords
@@ -12,6 +13,9 @@ from matrix_resolve.core.replies import SrvRecord, SrvReply
 
 MAX_KEPT = 64
 """Usable records kept of one answer: more than anyone publishes, less than hurts to keep."""
+
+# So many have four records of one priority.
+_MOST_ORDERS: Final = 24
 
 
 class Weighted(Protocol):
@@ -79,12 +83,36 @@ def in_order(records: Iterable[_W], rng: random.Random) -> tuple[_W, ...]:
     In the RFC's running sums the weights 0 of a priority share a chance of 1 in (sum + 1); so here
     they weigh 1 together. That draws them seldom, and evenly when there is nothing else.
     """
+    drawn = [(record.priority, rng.expovariate(rate), record) for rate, record in _rated(records)]
+    return tuple(record for *_, record in sorted(drawn, key=itemgetter(0, 1)))
+
+
+def has_few_orders(records: Iterable[Weighted]) -> bool:
+    """Return whether the orders that `in_order` may draw are so few that all can be kept."""
+    together = Counter(record.priority for record in records)
+    return math.prod(map(math.factorial, together.values())) <= _MOST_ORDERS
+
+
+def every_order(records: Iterable[_W]) -> list[tuple[float, tuple[_W, ...]]]:
+    """Return each order that `in_order` may draw, after its probability."""
+    return list(_orders(_rated(records)))
+
+
+def _rated(records: Iterable[_W]) -> list[tuple[float, _W]]:
+    """Return each record after its rate: how often it is drawn, among those of its priority."""
     records = tuple(records)
     without = [record.priority for record in records if not record.weight]
     zeros = Counter(without) if without else {}
+    return [(record.weight or 1 / zeros[record.priority], record) for record in records]
 
-    def drawn(record: _W) -> tuple[int, float]:
-        rate = record.weight or 1 / zeros[record.priority]
-        return record.priority, rng.expovariate(rate)
 
-    return tuple(sorted(records, key=drawn))
+def _orders(left: Sequence[tuple[float, _W]]) -> Iterator[tuple[float, tuple[_W, ...]]]:
+    if not left:
+        yield 1.0, ()
+        return
+    lowest = min(record.priority for _, record in left)
+    total = sum(rate for rate, record in left if record.priority == lowest)
+    for at, (rate, first) in enumerate(left):
+        if first.priority == lowest:
+            for chance, rest in _orders([*left[:at], *left[at + 1 :]]):
+                yield rate / total * chance, (first, *rest)

@@ -15,10 +15,11 @@ from matrix_resolve.core.packed import from_answer, pack, unpack
 from matrix_resolve.core.procedure import Decision
 from matrix_resolve.core.questions import AskAddresses, Question, SrvFailed, question_of
 from matrix_resolve.core.resolution import Resolution, Target
-from matrix_resolve.core.srv import in_order
+from matrix_resolve.core.srv import has_few_orders, in_order
 from matrix_resolve.core.story import Row
 from matrix_resolve.interfaces import Clock
 from matrix_resolve.policy import Policy
+from matrix_resolve.resolver.draws import Draws
 from matrix_resolve.resolver.found import Found
 
 # For so long (seconds) names are hot together. Then both clocks are looked at again: the hot path
@@ -26,6 +27,8 @@ from matrix_resolve.resolver.found import Found
 _HOT_FOR: Final = 10.0
 # No more names than so many are hot: a dictionary of twice as many grows in one long pause.
 _MOST_HOT: Final = 120_000
+# Of no more names are the orders of the targets kept: each takes up to 24 times as much memory.
+_MOST_DRAWN: Final = 1000
 # So many targets take about as much memory as the rest of a resolved name.
 _TARGETS_PER_WEIGHT: Final = 4
 
@@ -86,12 +89,13 @@ class ResolvedNames:
         """What may be given without another look: emptied when that changes."""
         self.hot_until = -math.inf
         """Until when that is so, by the monotonic clock."""
+        self._draws: dict[str, Draws] = {}  # of hot names with several targets
         self._hot_scale: Timescale | None = None  # how the clock was set when that began
         # Hits in `hot` don't count as use there, so what is hot is spared, once (CLOCK).
         self._kept = Bounded[str, Resolved](
             policy.max_resolved, _weight, spare=lambda name: self.hot.pop(name, None) is not None
         )
-        outdated.subscribe(lambda _: self.hot.clear())
+        outdated.subscribe(lambda _: self._cool())
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -135,7 +139,7 @@ class ResolvedNames:
             return None
         monotonic, epoch = self._clock.monotonic(), self._outdated.epoch
         if monotonic >= self.hot_until or len(self.hot) >= _MOST_HOT:
-            self.hot.clear()
+            self._cool()
             self.hot_until = monotonic + _HOT_FOR
             _, self._hot_scale = self._moments.now()
         stands = resolved.scale is self._hot_scale and resolved.ends_at >= self.hot_until
@@ -176,13 +180,24 @@ class ResolvedNames:
     def clear(self) -> None:
         """Delete all names."""
         self._kept.clear()
-        self.hot.clear()
+        self._cool()
 
     def drawn_anew(self, resolved: Resolved) -> Resolution:
         """Return the resolution, its targets in an order of their own (RFC 2782)."""
         if len(resolved.candidates) == 1:
             return resolved.resolution
-        return resolved.resolution.with_targets(self._drawn(resolved.candidates))
+        resolution, candidates = resolved.resolution, resolved.candidates
+        name = str(resolution.server_name)
+        draws = self._draws.get(name)
+        if draws is None or draws.resolution is not resolution:
+            if len(self._draws) >= _MOST_DRAWN or not has_few_orders(candidates):
+                return resolution.with_targets(self._drawn(candidates))
+            draws = self._draws[name] = Draws(resolution, candidates, self._max_targets)
+        return draws.drawn(self._rng.random())
+
+    def _cool(self) -> None:
+        self.hot.clear()
+        self._draws.clear()
 
     def _drawn(self, candidates: tuple[Target, ...]) -> tuple[Target, ...]:
         return in_order(candidates, self._rng)[: self._max_targets]

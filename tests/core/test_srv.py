@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from matrix_resolve.core.questions import NoSrvRecords, ServiceNotOffered, SrvRecords
 from matrix_resolve.core.replies import SrvRecord, SrvReply
-from matrix_resolve.core.srv import MAX_KEPT, in_order, is_usable, read_srv_reply
+from matrix_resolve.core.srv import (
+    MAX_KEPT,
+    every_order,
+    has_few_orders,
+    in_order,
+    is_usable,
+    read_srv_reply,
+)
 
 
 def record(target: str, priority: int = 0, weight: int = 0, port: int = 8448) -> SrvRecord:
@@ -190,6 +197,45 @@ def test_each_next_choice_follows_the_weights_that_are_left() -> None:
     rng = random.Random(2782)
     counts = Counter(in_order(records, rng) for _ in range(DRAWS))
     assert chi_square(counts, chances) < CRITICAL[5]
+
+
+ALL_ORDERS = [
+    # priorities, weights, how many orders
+    pytest.param((1,), (5,), 1, id="one"),
+    pytest.param((0, 1, 2), (1, 2, 3), 1, id="priorities alone decide"),
+    pytest.param((0, 0, 0), (1, 2, 3), 6, id="weights"),
+    pytest.param((0, 0, 0, 0), (0, 0, 0, 0), 24, id="all weights 0"),
+    pytest.param((2, 2, 1, 1), (0, 9, 0, 0), 4, id="weights and priorities"),
+    pytest.param((7, 7, 7), (0, 0, 3), 6, id="weights 0 beside another"),
+]
+
+
+@pytest.mark.parametrize(("priorities", "weights", "count"), ALL_ORDERS)
+def test_every_order_has_the_probability_that_it_is_drawn_with(
+    priorities: Sequence[int], weights: Sequence[int], count: int
+) -> None:
+    """What is drawn over and over, and what is worked out, agree."""
+    both = enumerate(zip(priorities, weights, strict=True))
+    records = [record(f"t{n}", priority=p, weight=w) for n, (p, w) in both]
+    assert has_few_orders(records)
+    chances = {order: probability for probability, order in every_order(records)}
+    assert len(chances) == count
+    assert sum(chances.values()) == pytest.approx(1)
+    rng = random.Random(2782)
+    counts = Counter(in_order(records, rng) for _ in range(DRAWS))
+    # The 0.999 quantile of chi-square, by Wilson and Hilferty's approximation.
+    free = max(count - 1, 1)
+    assert (
+        chi_square(counts, chances)
+        < free * (1 - 2 / (9 * free) + 3.1 * (2 / (9 * free)) ** 0.5) ** 3
+    )
+
+
+@pytest.mark.parametrize(("count", "few"), [(4, True), (5, False), (64, False)])
+def test_orders_are_few_up_to_four_records_of_a_priority(count: int, few: bool) -> None:
+    """As many as sixty-four have more orders than anybody can keep."""
+    assert has_few_orders([record(f"t{n}") for n in range(count)]) is few
+    assert has_few_orders([record(f"t{n}", priority=n) for n in range(count)])
 
 
 def test_weights_of_another_priority_do_not_count() -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import random
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
@@ -123,6 +125,49 @@ async def test_srv_weight_is_drawn_afresh(resolver: Resolver) -> None:
     """Two targets of equal weight take turns at being the first, from the cache too."""
     firsts = {(await resolver.resolve("srv.example")).targets[0].host for _ in range(50)}
     assert firsts == {"a.example", "b.example"}
+
+
+async def test_srv_weights_hold_from_the_cache(world: World) -> None:
+    """What is drawn again and again follows the weights as the first draw does."""
+    world.srv.answers["_matrix-fed._tcp.heavy.example"] = [
+        SrvRecord(1, weight, 8450, f"{name}.example")
+        for name, weight in (("a", 1), ("b", 4), ("c", 5))
+    ]
+    async with world.resolver(rng=random.Random(2782)) as resolver:
+        given = [await resolver.resolve("heavy.example") for _ in range(1000)]
+    firsts = Counter(resolution.targets[0].host for resolution in given)
+    assert 70 <= firsts["a.example"] <= 130
+    assert 450 <= firsts["c.example"] <= 550
+
+
+@pytest.mark.parametrize("many", [1, 1000])
+async def test_orders_are_kept_of_so_many_names(
+    world: World, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    """Of one name more than that, targets are drawn all the same, from as many records."""
+    monkeypatch.setattr("matrix_resolve.resolver.resolved._MOST_DRAWN", many)
+    for name in ("one", "other"):
+        world.srv.answers[f"_matrix-fed._tcp.{name}.example"] = [
+            SrvRecord(1, 1, 8450, f"{target}.{name}.example") for target in "ab"
+        ]
+    async with world.resolver() as resolver:
+        for name in ("one.example", "other.example"):
+            given = [await resolver.resolve(name) for _ in range(50)]
+            assert {resolution.server_name.hostname for resolution in given} == {name}
+            firsts = {resolution.targets[0].host for resolution in given}
+            assert firsts == {f"a.{name}", f"b.{name}"}
+        assert len(resolver._names._draws) == min(many, 2)
+
+
+async def test_at_most_max_targets_of_rising_priorities(world: World) -> None:
+    """Records whose order is fixed are given up to the limit, from the cache too."""
+    world.srv.answers["_matrix-fed._tcp.many.example"] = [
+        SrvRecord(n, 1, 8450, f"t{n}.example") for n in range(50)
+    ]
+    async with world.resolver(policy=Policy(max_targets=3)) as resolver:
+        for _ in range(3):
+            targets = (await resolver.resolve("many.example")).targets
+            assert [target.host for target in targets] == [f"t{n}.example" for n in range(3)]
 
 
 async def test_at_most_max_targets(world: World) -> None:
