@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Final, Self
@@ -13,7 +13,7 @@ from matrix_resolve.core.addresses import AddressPolicy, interleaved
 from matrix_resolve.core.closeable import Closeable
 from matrix_resolve.core.names import IPAddress
 from matrix_resolve.core.urls import HttpsUrl
-from matrix_resolve.core.well_known import next_hop
+from matrix_resolve.core.well_known import REDIRECTS, next_hop
 from matrix_resolve.errors import AddressLookupError, WellKnownFetchError
 from matrix_resolve.interfaces import AddressLookup, HttpResponse, heard_from_peer
 from matrix_resolve.timeouts import within
@@ -122,12 +122,22 @@ class AiohttpWellKnownFetcher(Closeable):
 
         Raises `WellKnownFetchError`; lets `AddressLookupError` through.
         """
+        return await self.get(f"https://{hostname}/.well-known/matrix/server")
+
+    async def get(
+        self, url: str, /, *, redirected: Callable[[HttpResponse], None] = lambda _: None
+    ) -> HttpResponse:
+        """Return the final response to a request for any https URL, in the same way.
+
+        `redirected` is called with each response that redirects, also with one that must not be
+        followed. Raises what `fetch` raises, and `ValueError` for what is no https URL.
+        """
         dialler = self._open_session()
         whole = asyncio.timeout(self._timeout)
         try:
             async with whole:
                 self._under_way.add(whole)
-                return await self._follow(dialler, hostname)
+                return await self._follow(dialler, url, redirected)
         except TimeoutError as error:
             if not whole.expired():
                 raise
@@ -143,17 +153,22 @@ class AiohttpWellKnownFetcher(Closeable):
         finally:
             self._under_way.discard(whole)
 
-    async def _follow(self, dialler: Dialler, hostname: str) -> HttpResponse:
+    async def _follow(
+        self, dialler: Dialler, url: str, redirected: Callable[[HttpResponse], None]
+    ) -> HttpResponse:
         """Return the response at the end of the redirects."""
-        url = f"https://{hostname}/.well-known/matrix/server"
         visited: list[str] = []
         budget = Budget(_BESIDES + self._max_body)
         while True:
             visited.append(url)
             response = await self._get(dialler, url, budget)
-            if isinstance(response, HttpResponse):
+            if response.status in REDIRECTS:
+                redirected(response)
+            to = (value for name, value in response.headers if name.lower() == "location")
+            hop = next_hop(url, response.status, next(to, None))
+            if hop is None:
                 return response
-            url = response
+            url = hop
             if url in visited:
                 raise WellKnownFetchError("redirects go round in a loop", temporary=False)
             if len(visited) > self._max_redirects:
@@ -161,8 +176,8 @@ class AiohttpWellKnownFetcher(Closeable):
                     f"more than {self._max_redirects} redirects", temporary=False
                 )
 
-    async def _get(self, dialler: Dialler, url: str, budget: Budget) -> HttpResponse | str:
-        """Return the response to one request, or the URL that it redirects to."""
+    async def _get(self, dialler: Dialler, url: str, budget: Budget) -> HttpResponse:
+        """Return the response to one request."""
         at = HttpsUrl.parse(url)
         host, port = at.host, at.port
         addresses = [(str(ip), port) for ip in await self._allowed_addresses(at)]
@@ -189,9 +204,6 @@ class AiohttpWellKnownFetcher(Closeable):
                 )
             async with response:
                 heard_from_peer()
-                hop = next_hop(url, response.status, response.headers.get("Location"))
-                if hop is not None:
-                    return hop
                 body = b""
                 if response.status == HTTPStatus.OK:  # no other one's is of use
                     body = await _read(response.content, self._max_body + 1)

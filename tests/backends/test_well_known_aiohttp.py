@@ -177,6 +177,29 @@ SPELLINGS = [
 ]
 
 
+async def test_any_https_url_and_the_redirects_on_the_way(
+    loopback_federation: LoopbackFederation,
+) -> None:
+    """Redirects are told as they came, also one that must not be followed."""
+    seen: list[HttpResponse] = []
+
+    def serves(request: Request) -> Any:
+        hops = {"/a": Redirect("/b?x=1", 307), "/b?x=1": {"y": 2}, "/c": Redirect("http://evil/")}
+        return hops.get(request.path)
+
+    loopback_federation.add(NAME, serves=serves)
+    async with fetching(loopback_federation) as fetcher:
+        response = await fetcher.get(f"https://{NAME}:8443/a", redirected=seen.append)
+        assert (response.body, response.url) == (b'{"y": 2}', f"https://{NAME}:8443/b?x=1")
+        assert [(hop.status, hop.url) for hop in seen] == [(307, f"https://{NAME}:8443/a")]
+        assert dict(seen[0].headers)["Location"] == "/b?x=1"
+        with pytest.raises(WellKnownFetchError, match="not https"):
+            await fetcher.get(f"https://{NAME}:8443/c", redirected=seen.append)
+        assert seen[-1].url == f"https://{NAME}:8443/c"
+        with pytest.raises(ValueError, match="not an https URL"):
+            await fetcher.get(f"http://{NAME}/")
+
+
 @pytest.mark.parametrize(("location", "host", "path"), SPELLINGS)
 async def test_hosts_as_urls_spell_them(
     loopback_federation: LoopbackFederation, location: str, host: str, path: str
