@@ -100,25 +100,28 @@ import matrix_resolve.testing.pytest_plugin, matrix_resolve.testing.steps
 print((asyncio.run(resolve_server_name("192.0.2.1:1"))).host_header)
 from matrix_resolve.cli import main
 import contextlib, sys
-with contextlib.redirect_stderr(sys.stdout): print(main(["example.org"]))
+with contextlib.redirect_stderr(sys.stdout): print(main(["explain", "example.org"]))
 """,
         way,
     )
     name, advice, status = printed.splitlines()
     assert (name, status) == ("192.0.2.1:1", "2")
-    assert advice.startswith("matrix-resolve needs more (")
+    assert advice.startswith("matrix-resolve: matrix-resolve explain needs more (")
     assert advice.endswith("): pip install 'matrix-resolve[cli]'")
 
 
 def test_running_the_package() -> None:
-    """`python -m matrix_resolve` without its extra says what to install, too."""
+    """`python -m matrix_resolve` without its extra resolves, and else says what to install."""
     printed = run("""
 import contextlib, runpy, sys
-try:
-    with contextlib.redirect_stderr(sys.stdout): runpy.run_module("matrix_resolve")
-except SystemExit as end: print(end.code)
+for words in (["192.0.2.1"], ["explain", "192.0.2.1"]):
+    sys.argv[1:] = words
+    try:
+        with contextlib.redirect_stderr(sys.stdout): runpy.run_module("matrix_resolve")
+    except SystemExit as end: print(end.code)
 """)
-    assert "pip install 'matrix-resolve[cli]'\n2\n" in printed
+    assert "(step 1)\n0\n" in printed
+    assert printed.endswith("pip install 'matrix-resolve[cli]'\n2\n")
 
 
 def test_mistakes_of_our_own_are_no_missing_extra() -> None:

@@ -1,17 +1,15 @@
-"""The command `matrix-resolve` (extra `cli`)."""
+"""The command `matrix-resolve`. What it prints in colour needs the extra `cli`.
 
-import sys
+One file a command (`parsing.COMMANDS` lists them), each with a `SUMMARY`, `EXAMPLES`,
+`configure(parser)` and `run(arguments)`. They are imported for every `--help`, so they import what
+is heavy, rich too, inside the functions that need it.
+"""
+
 from collections.abc import Sequence
-
-from matrix_resolve.core.lazy import MissingExtraError, needs
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with the given arguments, `sys.argv` if None; return its exit status."""
-    try:
-        with needs("cli", "matrix-resolve"):
-            from matrix_resolve.cli.command import run
-    except MissingExtraError as error:
-        print(error, file=sys.stderr)
-        return 2
+    from matrix_resolve.cli.command import run
+
     return run(argv)

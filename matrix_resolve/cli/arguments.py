@@ -1,42 +1,49 @@
-"""What the command line says."""
+"""Arguments that several commands take, and what they mean."""
 
 import argparse
-import ssl
 import sys
-from collections.abc import Sequence
-from importlib.metadata import version
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.errors import InvalidServerNameError
-from matrix_resolve.transport.tls import default_ssl_context
 
-COMMANDS = ("resolve", "explain", "demo")
+if TYPE_CHECKING:
+    import ssl
+
 DNS_PORT = 53
 
-_EPILOG = """\
-commands:
-  resolve NAME...  one line a name: where to connect, Host, certificate, step (the default, so
-                   the word may be left out)
-  explain NAME...  the story: each question, what was answered and by whom, how long it took,
-                   how long it may be kept, why a step was passed over, and the addresses
-  demo             start a loopback federation with a server for each step of the specification
-                   and a few broken ones, and resolve all of them through real DNS and HTTPS
 
-exit status: 0, 1 if a name could not be resolved, 2 for wrong usage
-"""
+class UsageError(Exception):
+    """The arguments are no good together; the text says why. Ends in exit status 2."""
 
 
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Return the arguments, with `command` and `names`; exit with status 2 if they are wrong."""
-    parser = argparse.ArgumentParser(
-        prog="matrix-resolve",
-        usage="%(prog)s [options] [resolve | explain] NAME...\n       %(prog)s [options] demo",
-        description="Find where Matrix server names lead.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def add_names(parser: argparse.ArgumentParser) -> None:
+    """Add `names`: at least one; `-` among them reads more from standard input."""
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="a server name; - reads names from standard input, one a line, and passes over blank"
+        " lines and those that begin with #",
     )
-    parser.add_argument("words", nargs="*", metavar="NAME", help=argparse.SUPPRESS)
+
+
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add `json` and `no_color`."""
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    add_no_color(parser)
+
+
+def add_no_color(parser: argparse.ArgumentParser) -> None:
+    """Add `no_color`."""
+    parser.add_argument(
+        "--no-color", action="store_true", help="no colours; NO_COLOR does the same"
+    )
+
+
+def add_resolver_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add `nameserver`, `ssl_context`, `allow_private` and `timeout`, for `names.resolver_for`."""
     parser.add_argument(
         "--nameserver",
         action="append",
@@ -56,31 +63,39 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--timeout",
-        type=_seconds,
+        type=seconds,
         default=15.0,
         metavar="SECONDS",
         help="the most that resolving a name may take: two thirds of it for the well-known"
         " request, one third for a DNS question (default: %(default)g)",
     )
-    parser.add_argument(
-        "--no-color", action="store_true", help="no colours; NO_COLOR does the same"
-    )
-    parser.add_argument(
-        "--version", action="version", version=f"%(prog)s {version('matrix-resolve')}"
-    )
-    # Only before a "--" is there a command, and are there options: a name may begin with a hyphen.
-    given = list(sys.argv[1:] if argv is None else argv)
-    end = given.index("--") if "--" in given else len(given)
-    arguments = parser.parse_intermixed_args(given[:end])
-    words, names = arguments.words, given[end + 1 :]
-    arguments.command = words.pop(0) if words and words[0] in COMMANDS else "resolve"
-    arguments.names = [*words, *names]
-    if arguments.command == "demo":
-        if arguments.names or arguments.json:
-            parser.error("demo takes no names and no --json")
-    elif not arguments.names:
-        parser.error(f"{arguments.command} takes at least one name")
-    return arguments
+
+
+def names_given(words: Iterable[str]) -> list[str]:
+    """Return the names of a command line: those of standard input in the place of a `-`."""
+    return [name for word in words for name in ([word] if word != "-" else read_names())]
+
+
+def read_names() -> Iterator[str]:
+    """Yield the names on standard input: no blank lines, none that begin with `#`."""
+    try:
+        for line in sys.stdin or ():
+            name = line.strip()
+            if name and not name.startswith("#"):
+                yield name
+    except UnicodeDecodeError as error:
+        raise UsageError(f"standard input is not text: {error}") from error
+
+
+def seconds(text: str) -> float:
+    """Read a number of seconds, over 0 and at most an hour."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 3600")
+    return number
 
 
 def _nameserver(text: str) -> str:
@@ -98,20 +113,14 @@ def _nameserver(text: str) -> str:
     )
 
 
-def _trusting(path: str) -> ssl.SSLContext:
+def _trusting(path: str) -> "ssl.SSLContext":
+    import ssl
+
+    from matrix_resolve.transport.tls import default_ssl_context
+
     context = default_ssl_context()
     try:
         context.load_verify_locations(path)
     except (OSError, ssl.SSLError) as error:
         raise argparse.ArgumentTypeError(f"{path!r} can't be used: {error}") from error
     return context
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 3600")
-    return seconds

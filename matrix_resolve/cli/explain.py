@@ -1,28 +1,52 @@
 """`matrix-resolve explain NAME...`: the story of each name, as a tree."""
 
-from argparse import Namespace
+import argparse
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
 
-from rich.console import Console
-from rich.text import Text
-from rich.tree import Tree
-
-from matrix_resolve.cli.names import Outcome, tell_each
+from matrix_resolve.cli.arguments import add_names, add_output_arguments, add_resolver_arguments
 from matrix_resolve.core.resolution import Resolution
 from matrix_resolve.core.story import circumstances, story
 
+if TYPE_CHECKING:
+    from rich.tree import Tree
 
-async def explain(arguments: Namespace, out: Console, err: Console) -> int:
+    from matrix_resolve.cli.names import Outcome
+
+SUMMARY: Final = "tell the story of each name: what was asked and answered, step by step"
+EXAMPLES: Final = """
+matrix-resolve explain example.org
+matrix-resolve explain --nameserver 9.9.9.9 example.org
+matrix-resolve explain --json example.org
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Take names."""
+    add_names(parser)
+    add_resolver_arguments(parser)
+    add_output_arguments(parser)
+
+
+async def run(arguments: argparse.Namespace) -> int:
     """Tell how each name leads where it does, with its addresses; return the exit status."""
+    from matrix_resolve.cli.names import tell_each
+    from matrix_resolve.cli.output import console
 
-    def told(outcome: Outcome, resolution: Resolution) -> None:
-        out.print(story_tree(resolution, outcome.addresses_told()))
+    out = None if arguments.json else console(no_color=arguments.no_color)
 
-    return await tell_each(arguments, out, err, told, endpoints=True)
+    def told(outcome: "Outcome", resolution: Resolution) -> None:
+        if out is not None:
+            out.print(story_tree(resolution, outcome.addresses_told()))
+
+    return await tell_each(arguments, told, endpoints=True)
 
 
-def story_tree(resolution: Resolution, addresses: Iterable[str]) -> Tree:
+def story_tree(resolution: Resolution, addresses: Iterable[str]) -> "Tree":
     """Return the story of a resolution as a tree: steps, the questions asked in them, the end."""
+    from rich.text import Text
+    from rich.tree import Tree
+
     tree = Tree(Text(str(resolution.server_name), style="bold"))
     steps = story(
         resolution.server_name,

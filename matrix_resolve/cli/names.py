@@ -1,7 +1,6 @@
 """What becomes of names: looked up side by side, told in the order given."""
 
 import asyncio
-import json
 from argparse import Namespace
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -9,8 +8,8 @@ from itertools import groupby
 from typing import Any
 
 from attrs import frozen
-from rich.console import Console
 
+from matrix_resolve.cli.output import complain, print_json
 from matrix_resolve.compose import compose_resolver
 from matrix_resolve.core.addresses import AddressPolicy
 from matrix_resolve.core.resolution import Endpoint, Resolution
@@ -69,8 +68,6 @@ async def look_up(resolver: Resolver, name: str, *, endpoints: bool) -> Outcome:
 
 async def tell_each(
     arguments: Namespace,
-    out: Console,
-    err: Console,
     told: Callable[[Outcome, Resolution], object],
     *,
     endpoints: bool,
@@ -80,7 +77,7 @@ async def tell_each(
     Return the exit status.
     """
     status = 0
-    async with _resolver(arguments) as resolver:
+    async with resolver_for(arguments) as resolver:
         tasks = [
             asyncio.create_task(look_up(resolver, name, endpoints=endpoints))
             for name in arguments.names
@@ -88,16 +85,17 @@ async def tell_each(
         for task in tasks:
             outcome = await task
             if arguments.json:
-                out.print(json.dumps(outcome.to_dict()), soft_wrap=True)
+                print_json(outcome.to_dict())
             elif outcome.resolution is None:
-                err.print(f"matrix-resolve: {outcome.error}", style="red", soft_wrap=True)
+                complain(outcome.error)
             else:
                 told(outcome, outcome.resolution)
             status = max(status, 0 if outcome.resolution is not None else 1)
     return status
 
 
-def _resolver(arguments: Namespace) -> AbstractAsyncContextManager[Resolver]:
+def resolver_for(arguments: Namespace) -> AbstractAsyncContextManager[Resolver]:
+    """Return a resolver as the arguments of `add_resolver_arguments` want it."""
     third = arguments.timeout / 3
     return compose_resolver(
         policy=Policy(

@@ -3,7 +3,9 @@
 import asyncio
 import io
 import json
+import os
 import re
+import shlex
 import ssl
 import subprocess
 import sys
@@ -17,10 +19,10 @@ from rich.console import Console
 
 import matrix_resolve.testing
 from matrix_resolve import MatrixResolveError, Policy, ServerName, Step
-from matrix_resolve.cli import demo, main
-from matrix_resolve.cli.arguments import parse
+from matrix_resolve.cli import main, tour
 from matrix_resolve.cli.explain import story_tree
 from matrix_resolve.cli.names import Outcome, look_up
+from matrix_resolve.cli.parsing import COMMANDS, parse
 from matrix_resolve.testing import Certificate, DnsFault, LoopbackFederation, Redirect
 from matrix_resolve.testing.steps import STEPS
 
@@ -158,6 +160,23 @@ async def test_explain_as_json(command: Command) -> None:
     assert missing["error"]["type"] == "AddressLookupError"
 
 
+async def test_names_from_standard_input(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`-` stands for the names on standard input: one a line, without blank lines and comments."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("# a list\n\n 192.0.2.1 \n--json:1\n"))
+    status, out, err = await command("192.0.2.2", "-", "192.0.2.3")
+    assert [line.partition(":")[0] for line in out.splitlines()] == [
+        "192.0.2.2",
+        "192.0.2.1",
+        "--json",
+        "192.0.2.3",
+    ]
+    assert (status, err) == (0, "")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\n"), "utf-8"))
+    status, out, err = await command("-")
+    assert (status, out) == (2, "")
+    assert "matrix-resolve: standard input is not text: " in err
+
+
 async def test_private_addresses_are_refused_by_default(
     loopback_federation: LoopbackFederation, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -178,10 +197,12 @@ async def test_a_nameserver_that_says_nothing(command: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ([], "resolve takes at least one name"),
-        (["explain"], "explain takes at least one name"),
-        (["demo", "example.org"], "demo takes no names"),
-        (["--json", "demo"], "no --json"),
+        ([], "usage: matrix-resolve COMMAND"),
+        (["resolve"], "resolve takes at least one name"),
+        (["--no-color"], "resolve takes at least one name"),
+        (["explain", "--"], "explain takes at least one name"),
+        (["demo", "example.org"], "unrecognized arguments: example.org"),
+        (["--json", "demo"], "unrecognized arguments: --json"),
         (["--timeout", "never", "a"], "'never' is not a number of seconds"),
         (["--timeout", "-1", "a"], "'-1' is not a number of seconds"),
         (["--nameserver", "dns.example", "a"], "'dns.example' is not an IP address"),
@@ -301,7 +322,7 @@ async def test_demo_at_every_width() -> None:
     """From 80 columns on no line is broken and nothing is left out of a cell."""
     outs = {width: io.StringIO() for width in (80, 100, 120, 140)}
     consoles = [Console(file=out, width=width) for width, out in outs.items()]
-    assert set(await asyncio.gather(*map(demo.demo, consoles))) == {0}
+    assert set(await asyncio.gather(*map(tour.tour, consoles))) == {0}
     for width, out in outs.items():
         lines = out.getvalue().splitlines()
         assert max(map(len, lines)) <= width
@@ -333,11 +354,11 @@ async def test_demo_finds_what_is_wrong(
     case: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A case that comes to something else than it must is told, and ends in status 1."""
-    good = demo._Case(name="good.test", about="", step="6", hosts={"good.test": {}})
-    wrong = demo._Case(**{"about": "", "hosts": {"a.test": {}}} | case)
-    monkeypatch.setattr(demo, "_CASES", (good, wrong))
+    good = tour._Case(name="good.test", about="", step="6", hosts={"good.test": {}})
+    wrong = tour._Case(**{"about": "", "hosts": {"a.test": {}}} | case)
+    monkeypatch.setattr(tour, "_CASES", (good, wrong))
     out = io.StringIO()
-    assert await demo.demo(Console(file=out, width=300)) == 1
+    assert await tour.tour(Console(file=out, width=300)) == 1
     lines = [" ".join(line.split()) for line in out.getvalue().splitlines()]
     assert [line for line in lines if line.startswith("ok good.test 6 ")]
     assert [line for line in lines if line.startswith("WRONG a.test") and told in line]
@@ -361,9 +382,9 @@ async def test_demo_holds_a_case_to_its_row(
     """What comes out must be all that a row of the table of steps says."""
     row = next(row for row in STEPS if str(row.server_name) == "a6.test")
     for expected, status in ((row, 0), (evolve(row, **other), 1)):
-        case = demo._Case(name="a6.test", about="", step="6", hosts=row.hosts, row=expected)
-        monkeypatch.setattr(demo, "_CASES", (case,))
-        assert await demo.demo(Console(file=io.StringIO(), width=300)) == status
+        case = tour._Case(name="a6.test", about="", step="6", hosts=row.hosts, row=expected)
+        monkeypatch.setattr(tour, "_CASES", (case,))
+        assert await tour.tour(Console(file=io.StringIO(), width=300)) == status
 
 
 @pytest.mark.parametrize(
@@ -381,11 +402,11 @@ async def test_demo_believes_the_server(
     """A server that saw anything else than the resolution says makes the case wrong."""
     serves = {"host": "a.test", "sni": "a.test", "target": ["a.test", 8448]}
     for behaviour, status in ((serves, 0), (serves | seen, 1)):
-        case = demo._Case(
+        case = tour._Case(
             name="a.test", about="", step="6", hosts={"a.test": {"serves": behaviour}}
         )
-        monkeypatch.setattr(demo, "_CASES", (case,))
-        assert await demo.demo(Console(file=io.StringIO(), width=80)) == status
+        monkeypatch.setattr(tour, "_CASES", (case,))
+        assert await tour.tour(Console(file=io.StringIO(), width=80)) == status
 
 
 def test_as_a_module() -> None:
@@ -401,6 +422,59 @@ def test_as_a_module() -> None:
     assert run.stdout.startswith("192.0.2.1: connect to 192.0.2.1:8448, ")
 
 
+def run_with_output_to(output: int, arguments: list[str], **more: Any) -> tuple[int, bytes]:
+    """Return the exit status and what is told on the error output."""
+    command = [sys.executable, "-W", "error", "-m", "matrix_resolve", *arguments]
+    ended = subprocess.run(
+        command, stdout=output, stderr=subprocess.PIPE, timeout=60, check=False, **more
+    )
+    return ended.returncode, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["192.0.2.1"], 141),
+        (["--json", "192.0.2.1"], 141),
+        (["explain", "192.0.2.1"], 141),
+        (["--help"], 0),
+        (["--version"], 141),
+    ],
+)
+def test_a_pipe_that_nobody_reads(arguments: list[str], status: int) -> None:
+    """A broken pipe ends the command quietly, with the status of the signal."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        assert run_with_output_to(writing, arguments) == (status, b"")
+    finally:
+        os.close(writing)
+
+
+@pytest.mark.parametrize("arguments", [["192.0.2.1"], ["explain", "192.0.2.1"]])
+def test_an_output_that_is_closed(arguments: list[str]) -> None:
+    """Without an output there is the exit status."""
+    command = [sys.executable, "-W", "error", "-m", "matrix_resolve", *arguments]
+    for closed in (">&-", "2>&-", ">&- 2>&-"):
+        ended = subprocess.run(
+            ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *command],
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert (ended.returncode, ended.stderr) == (0, b"")
+        assert bool(ended.stdout) == (closed == "2>&-")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk")
+@pytest.mark.parametrize("arguments", [["192.0.2.1"], ["explain", "192.0.2.1"]])
+def test_a_full_disk(arguments: list[str]) -> None:
+    """What can't be written is told, once."""
+    with Path("/dev/full").open("wb") as full:
+        status, told = run_with_output_to(full.fileno(), arguments)
+    assert (status, told) == (1, b"matrix-resolve: [Errno 28] No space left on device\n")
+
+
 def test_no_color(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """--no-color and NO_COLOR take the colours out of a terminal too."""
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -413,15 +487,103 @@ def test_no_color(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     assert "\x1b[" not in capsys.readouterr().out
 
 
-def test_without_rich(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without the extra the command says what to install."""
-    monkeypatch.setitem(sys.modules, "matrix_resolve.cli.command", None)
-    monkeypatch.setitem(sys.modules, "rich", None)
-    for name in list(sys.modules):
-        if name.startswith(("rich.", "matrix_resolve.cli.")):
-            monkeypatch.delitem(sys.modules, name)
-    assert main(["127.0.0.1"]) == 2
-    assert "pip install 'matrix-resolve[cli]'" in capsys.readouterr().err
+def test_without_rich() -> None:
+    """Only what is drawn needs the extra, and says so: not lines, JSON, the version and help."""
+    code = """
+import sys
+sys.modules["rich"] = None
+from matrix_resolve.cli import main
+statuses = []
+for argv in (
+    ["--version"], ["--help"], ["explain", "--help"], ["192.0.2.1"],
+    ["explain", "--json", "192.0.2.1"], ["explain", "192.0.2.1"], ["demo"],
+):
+    try: statuses.append(main(argv))
+    except SystemExit as end: statuses.append(end.code)
+print(statuses)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ended.stdout.endswith("\n[0, 0, 0, 0, 0, 2, 2]\n")
+    for command, line in zip(("explain", "demo"), ended.stderr.splitlines(), strict=True):
+        assert line.startswith(f"matrix-resolve: matrix-resolve {command} needs more (")
+        assert line.endswith("): pip install 'matrix-resolve[cli]'")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help_with_examples(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`COMMAND --help` ends in examples, each of which is a command line that is understood."""
+    for arguments in ([command, "--help"], ["--help", command]):
+        assert _exit_status(arguments) == 0
+        told = capsys.readouterr().out
+        assert told.startswith(f"usage: matrix-resolve {command} ")
+        examples = told.partition("\nexamples:\n")[2].splitlines()
+        assert examples
+        for line in examples:
+            line, _, _ = line.partition(" < ")
+            line, _, _ = line.partition(" | ")
+            word, *rest = shlex.split(line)
+            assert word == "matrix-resolve"
+            assert parse(rest).command == command
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """The help of the whole names each command."""
+    for arguments in (["--help"], ["-h"], ["--no-color", "--help"]):
+        assert _exit_status(arguments) == 0
+        told = capsys.readouterr().out
+        for name, command in COMMANDS.items():
+            summary = " ".join(told.partition(f"\n    {name} ")[2].split())
+            assert summary.startswith(command.SUMMARY)
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["explain", "--version"]])
+def test_version(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """`--version` tells which."""
+    assert _exit_status(arguments) == 0
+    assert capsys.readouterr().out == f"matrix-resolve {matrix_resolve.__version__}\n"
+
+
+def test_nothing_heavy_is_imported_for_help() -> None:
+    """What `--help` needs loads neither rich nor asyncio, aiohttp and the like."""
+    code = """
+import sys
+from matrix_resolve.cli import parsing
+print(*sorted({"rich", "aiohttp", "aiodns", "asyncio", "ssl", "shtab"} & sys.modules.keys()))
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ended.stdout == "\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "command", "names"),
+    [
+        ("a b", "resolve", ["a", "b"]),
+        ("--json a explain", "resolve", ["a", "explain"]),
+        ("--timeout 3 explain a --json b", "explain", ["a", "b"]),
+        ("--timeout=3 --json explain a b", "explain", ["a", "b"]),
+        ("--time 3 explain --json a b", "explain", ["a", "b"]),
+        ("a --json --timeout 3 b", "resolve", ["a", "b"]),
+        ("explain a --json -- --json -b", "explain", ["a", "--json", "-b"]),
+        ("--json -- explain", "resolve", ["explain"]),
+        ("explain -- -- a", "explain", ["--", "a"]),
+    ],
+)
+def test_where_words_stand(given: str, command: str, names: list[str]) -> None:
+    """Options come before, between and after names; after "--" all are names."""
+    arguments = parse(given.split())
+    assert (arguments.command, arguments.names) == (command, names)
+    if "timeout" in given:
+        assert (arguments.timeout, arguments.json) == (3, True)
 
 
 async def test_demo_without_the_extra(
@@ -430,7 +592,7 @@ async def test_demo_without_the_extra(
     """Without the extra `testing` the demo says what to install; names resolve all the same."""
     monkeypatch.setattr("matrix_resolve.testing", matrix_resolve.testing)  # which is put back
     for name in list(sys.modules):
-        if name.startswith(("matrix_resolve.testing", "matrix_resolve.cli.demo")):
+        if name.startswith(("matrix_resolve.testing", "matrix_resolve.cli.tour")):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "trustme", None)
     assert await asyncio.to_thread(main, ["demo"]) == 2
