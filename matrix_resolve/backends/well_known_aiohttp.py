@@ -20,6 +20,7 @@ from matrix_resolve.timeouts import within
 from matrix_resolve.transport.attempts import Budget, SocketAddress
 from matrix_resolve.transport.connections import Connections, affordable
 from matrix_resolve.transport.dialling import Dialling
+from matrix_resolve.transport.exchange import read_body
 from matrix_resolve.transport.failures import are_own
 from matrix_resolve.transport.guard import Turn
 from matrix_resolve.transport.race import Dialler
@@ -34,7 +35,6 @@ _MOST_SOCKETS: Final = 1024
 _BESIDES: Final = 160 * 1024
 # What is taken in at once: small, so that a flood holds up nobody else.
 _PIECE: Final = 8 * 1024
-_BITE: Final = 1024
 
 
 class AiohttpWellKnownFetcher(Closeable):
@@ -206,7 +206,7 @@ class AiohttpWellKnownFetcher(Closeable):
                 heard_from_peer()
                 body = b""
                 if response.status == HTTPStatus.OK:  # no other one's is of use
-                    body = await _read(response.content, self._max_body + 1)
+                    body = await read_body(response, self._max_body + 1)
                 headers_received = tuple(response.headers.items())
                 return HttpResponse(response.status, headers_received, body, url)
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -230,17 +230,3 @@ class AiohttpWellKnownFetcher(Closeable):
                 f"the address policy forbids every address of {at.host}", temporary=False
             )
         return allowed
-
-
-async def _read(content: aiohttp.StreamReader, limit: int) -> bytes:
-    body = bytearray()
-    while len(body) < limit:
-        chunk = await content.read(min(_BITE, limit - len(body)))
-        if not chunk:
-            break
-        heard_from_peer()
-        body += chunk
-        if content.at_eof():
-            break
-        await asyncio.sleep(0)  # a body may come in thousands of chunks, all there already
-    return bytes(body)

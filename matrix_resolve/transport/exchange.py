@@ -1,5 +1,6 @@
 """A request and its response on a connection: what aiohttp is made to do besides."""
 
+import asyncio
 from typing import Final, cast
 
 import aiohttp
@@ -12,6 +13,8 @@ from matrix_resolve.transport.guard import GuardedTls
 
 # Bytes of all header fields of a response, in any number of lines.
 MAX_HEADERS: Final = 64 * 1024
+# Bytes of a body that are taken in at once: few, so that a flood holds up nobody else.
+_BITE: Final = 1024
 
 
 class Request(aiohttp.ClientRequest):
@@ -60,3 +63,18 @@ class Response(aiohttp.ClientResponse):
                 self.request_info, (), status=400, message=f"headers over {MAX_HEADERS} bytes"
             )
         return self
+
+
+async def read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """Return the first `limit` bytes of a body, or all of it."""
+    body = bytearray()
+    while len(body) < limit:
+        chunk = await response.content.read(min(_BITE, limit - len(body)))
+        if not chunk:
+            break
+        heard_from_peer()
+        body += chunk
+        if response.content.at_eof():
+            break
+        await asyncio.sleep(0)  # a body may come in thousands of chunks, all there already
+    return bytes(body)
