@@ -24,7 +24,7 @@ LAYERS = (
     ("hooks", "transport", "backends"),
     ("resolver",),
     ("compose",),
-    ("federation", "serving"),
+    ("federation", "serving", "checking"),
     ("testing",),
     ("cli", "__main__"),
 )
@@ -191,7 +191,7 @@ def _loaded_by(code: str) -> set[str]:
     return set(run.stdout.split())
 
 
-LIGHT = ("hooks", "interfaces", "testing.fakes", "testing.steps")
+LIGHT = ("hooks", "interfaces", "testing.fakes", "testing.steps", "checking.keys")
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,8 @@ LIGHT = ("hooks", "interfaces", "testing.fakes", "testing.steps")
 def test_importing_loads_no_backend(module: str) -> None:
     """Importing the package loads none of the libraries that only backends need."""
     heavy = {"aiohttp", "aiodns", "pycares", "cachetools", "rich", "dns", "trustme", "redis"} | {
-        "prometheus_client"
+        "prometheus_client",
+        "cryptography",
     }
     assert not heavy & _loaded_by(f"import {module}")
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 # Extra -> what is imported of it, as far as we import it ourselves.
 _LIBRARIES: Final[Mapping[str, Sequence[str]]] = {
+    "check": ("cryptography",),
     "cli": ("rich",),
     "dnspython": ("dns",),
     "prometheus": ("prometheus_client",),

@@ -1,0 +1,1 @@
+"""Can other servers reach this one, and what should its admin change?"""
