@@ -24,7 +24,7 @@ from matrix_resolve.transport.exchange import read_body
 from matrix_resolve.transport.failures import are_own
 from matrix_resolve.transport.guard import Turn
 from matrix_resolve.transport.race import Dialler
-from matrix_resolve.transport.session import open_session
+from matrix_resolve.transport.session import PIECE, open_session
 from matrix_resolve.transport.words import in_words, together
 
 # Of the files that this process may open, in sockets: other lookups, clients and the application
@@ -33,8 +33,6 @@ _SHARE: Final = 0.25
 _MOST_SOCKETS: Final = 1024
 # Bytes. What a fetch may receive, besides the body: TLS and the headers of all its hops.
 _BESIDES: Final = 160 * 1024
-# What is taken in at once: small, so that a flood holds up nobody else.
-_PIECE: Final = 8 * 1024
 
 
 class AiohttpWellKnownFetcher(Closeable):
@@ -47,9 +45,9 @@ class AiohttpWellKnownFetcher(Closeable):
     `max_redirects` are followed (https only), at most `max_body` bytes read and one more, by which
     the resolver knows that there were more. `max_addresses` of a host are tried.
 
-    `connect_to` maps (host, port) to the (IP address, port) to dial in its place; host is the
-    name or IP literal in lower case. DNS and the policy are asked all the same. It is for tests,
-    whose servers can't have port 443.
+    `connect_to` maps (host, port), or else (IP address, port), to the (IP address, port) to dial in
+    its place; host is the name or IP literal in lower case. DNS and the policy are asked all the
+    same. It is for tests, whose servers can't have port 443.
 
     No cookies, no credentials, no proxies from the environment. It belongs to the event loop that
     it is first used in. Close it with `aclose()` or `async with`.
@@ -79,7 +77,7 @@ class AiohttpWellKnownFetcher(Closeable):
         self._max_body = max_body
         self._max_addresses = max_addresses
         self._connect_to = {} if connect_to is None else connect_to
-        self._connections = Connections(affordable(_SHARE, _MOST_SOCKETS), receive_buffer=_PIECE)
+        self._connections = Connections(affordable(_SHARE, _MOST_SOCKETS), receive_buffer=PIECE)
         self._session: aiohttp.ClientSession | None = None
         self._dialler: Dialler | None = None
         self._under_way: set[asyncio.Timeout] = set()
@@ -112,7 +110,7 @@ class AiohttpWellKnownFetcher(Closeable):
                     "Accept-Encoding": "identity",
                     "User-Agent": f"matrix-resolve/{version('matrix-resolve')}",
                 },
-                read_bufsize=_PIECE,
+                read_bufsize=PIECE,
             )
             self._dialler = Dialler(self._session, self._connections, self._connect_to)
         return self._dialler

@@ -24,6 +24,8 @@ from matrix_resolve.core.resolution import Step, Target
 from matrix_resolve.errors import ServiceNotOfferedError
 
 DEFAULT_PORT = 8448
+SERVICES = ("_matrix-fed", "_matrix")
+"""The names of the SRV service: of today, and deprecated."""
 
 
 @frozen(kw_only=True)
@@ -106,7 +108,7 @@ def _through_srv(
     default_step: Step,
 ) -> Question | Decision:
     """Follow the SRV records of `name`. They change neither `Host` nor the certificate's name."""
-    for step, service in ((srv_step, "_matrix-fed"), (legacy_step, "_matrix")):
+    for step, service in zip((srv_step, legacy_step), SERVICES, strict=True):
         if step is None:
             continue
         ask = AskSrv(f"{service}._tcp.{name.hostname}")

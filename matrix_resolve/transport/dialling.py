@@ -108,7 +108,11 @@ class Dialling:
             if failure is not None:
                 self.failures[None] = failure
             return [] if failure else [()]
-        addresses = self._dialler.in_order(found if self._mapped is None else [self._mapped])
+        if self._mapped is not None:
+            found = [self._mapped]
+        elif self._dialler.connect_to:
+            found = [self._dialler.connect_to.get(address, address) for address in found]
+        addresses = self._dialler.in_order(found)
         return [[address] for address in addresses] if can_repeat else [addresses]
 
     def _attempt(

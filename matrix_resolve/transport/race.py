@@ -31,7 +31,8 @@ Send = Callable[[ConnectionAttempt, float | None], Awaitable[aiohttp.ClientRespo
 class Dialler:
     """Dials for one session, and knows which addresses failed lately.
 
-    `connect_to` maps (host in lower case, port) to one to dial in its place.
+    `connect_to` maps (host in lower case, port), or else (IP address, port), to one to dial in its
+    place.
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 
 import encodings.idna  # noqa: F401  # else the first name does, which needs a descriptor
 import ssl
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 
@@ -12,6 +12,9 @@ from matrix_resolve.transport.exchange import MAX_HEADERS, Request, Response
 from matrix_resolve.transport.guard import GuardedContext, Turn
 from matrix_resolve.transport.pinning import PinnedResolver
 from matrix_resolve.transport.tls import default_ssl_context
+
+PIECE: Final = 8 * 1024
+"""Bytes to take in at once, by socket and by `read_bufsize`, where a flood must hold up nobody."""
 
 
 class Connector(aiohttp.TCPConnector):
