@@ -49,16 +49,21 @@ class MatrixResolveError(Exception):
 class InvalidServerNameError(MatrixResolveError, ValueError):
     """The text is no Matrix server name (specification, appendix "Server Name").
 
-    `server_name` is the text as it was given, `reason` says what is wrong with it.
+    `server_name` is the text as it was given, `reason` says what is wrong with it, `suggestion` is
+    the server name that was meant, where that can be guessed.
     """
 
-    def __init__(self, server_name: object, reason: str) -> None:
-        super().__init__(server_name, reason)
+    def __init__(self, server_name: object, reason: str, suggestion: str | None = None) -> None:
+        super().__init__(server_name, reason, suggestion)
         self.server_name = server_name
         self.reason = reason
+        self.suggestion = suggestion
 
     def __str__(self) -> str:
-        return f"{shown(self.server_name)} is not a server name: {self.reason}"
+        told = f"{shown(self.server_name)} is not a server name: {self.reason}"
+        if self.suggestion is not None:
+            told += f"; did you mean {shown(self.suggestion)}?"
+        return told
 
 
 class ServiceNotOfferedError(MatrixResolveError):

@@ -9,7 +9,6 @@ All that can be wrong is refused when a document or route is made, so when the s
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -44,11 +43,6 @@ _CLIENT_CORS: Final[Headers] = (
     ("Access-Control-Allow-Headers", "X-Requested-With, Content-Type, Authorization"),
 )
 
-# A URL as far as it is one, so that its host can be shown to who wrote a URL for a server name.
-_LIKE_A_URL = re.compile(
-    r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*:)?//)?(?:[^/?#@]*@)?(?P<host>[^/?#@]*)(?:[/?#].*)?",
-    re.DOTALL,
-)
 _NOT_IN_A_URL = re.compile(r"""[^\x21-\x7e]|["<>\\^`{|}]""")
 
 
@@ -85,8 +79,8 @@ def well_known_document(
     `max_age` is for how many seconds peers may keep the answer; most hold it between 5 minutes
     and 48 hours. Before a planned move, lower it for as long as it was.
 
-    Raises `InvalidServerNameError` (a `ValueError`) that says what to write instead, if that can
-    be guessed; `ValueError` for a `max_age` that is no whole number of at least 0.
+    Raises `InvalidServerNameError` (a `ValueError`), whose `suggestion` is what to write instead if
+    that can be guessed; `ValueError` for a `max_age` that is no whole number of at least 0.
     """
     name = _parsed(server_name, "server_name")
     if delegate_to is not None:
@@ -180,26 +174,16 @@ def _parsed(name: str | ServerName, argument: str) -> ServerName:
     try:
         return ServerName.parse(str(name) if isinstance(name, ServerName) else name)
     except InvalidServerNameError as error:
-        reason = f"{argument}: {error.reason}"
-        if isinstance(name, str) and (meant := _meant(name, argument)):
-            reason = f"{argument} is a host and, where need be, a port; write {meant!r}"
-        raise InvalidServerNameError(name, reason) from None
+        meant = error.suggestion
+        # A server name is an identity: only of where to connect does "https" tell the port.
+        if meant is not None and argument == "delegate_to" and _is_https(name):
+            bare = ServerName.parse(meant).port is None
+            meant = f"{meant}:{_HTTPS_PORT}" if bare else meant
+        raise InvalidServerNameError(name, f"{argument}: {error.reason}", meant) from None
 
 
-def _meant(text: str, argument: str) -> str | None:
-    """Return the server name in a URL or the like, None if there is none to be seen."""
-    parts = _LIKE_A_URL.fullmatch(text.strip())
-    if parts is None:
-        return None
-    host = parts["host"]
-    for candidate in (host.removesuffix(":").removesuffix("."), f"[{host}]"):
-        with suppress(InvalidServerNameError):
-            name = ServerName.parse(candidate)
-            # A server name is an identity: only of where to connect does "https" tell the port.
-            https = (parts["scheme"] or "").lower() == "https:"
-            bare = https and name.port is None and argument == "delegate_to"
-            return f"{name}:{_HTTPS_PORT}" if bare else str(name)
-    return None
+def _is_https(name: object) -> bool:
+    return isinstance(name, str) and name.lstrip().lower().startswith("https://")
 
 
 def _checked_url(url: str) -> str:

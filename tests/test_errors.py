@@ -81,8 +81,14 @@ ERRORS = [
     pytest.param(
         InvalidServerNameError("a b", "it holds a space"),
         "'a b' is not a server name: it holds a space",
-        {"server_name": "a b", "reason": "it holds a space"},
+        {"server_name": "a b", "reason": "it holds a space", "suggestion": None},
         id="InvalidServerNameError",
+    ),
+    pytest.param(
+        InvalidServerNameError("a/", "it holds a slash", "a"),
+        "'a/' is not a server name: it holds a slash; did you mean 'a'?",
+        {"server_name": "a/", "reason": "it holds a slash", "suggestion": "a"},
+        id="InvalidServerNameError with a suggestion",
     ),
     pytest.param(
         InvalidServerNameError(None, "it is not a string"),

@@ -129,6 +129,8 @@ MEANT = [
     pytest.param("https://::1/", "[::1]:443", "[::1]", id="https, IPv6 without brackets"),
     pytest.param("192.0.2.1/", "192.0.2.1", "192.0.2.1", id="IPv4, slash"),
     pytest.param(" 192.0.2.1", "192.0.2.1", "192.0.2.1", id="IPv4, leading space"),
+    pytest.param("@alice:a.example", "a.example", "a.example", id="user ID"),
+    pytest.param("https://é.example", "xn--9ca.example:443", "xn--9ca.example", id="IDN"),
 ]
 
 
@@ -137,10 +139,10 @@ def test_error_says_what_to_write(given_name: str, delegation: str, name: str) -
     """What is nearly a name is refused with the name that was meant, and with the argument."""
     with pytest.raises(InvalidServerNameError, match="delegate_to") as caught:
         well_known_document("example.org", given_name)
-    assert caught.value.reason.endswith(f"write {delegation!r}")
+    assert caught.value.suggestion == delegation
     with pytest.raises(InvalidServerNameError, match="server_name") as caught:
         well_known_document(given_name)
-    assert caught.value.reason.endswith(f"write {name!r}")
+    assert caught.value.suggestion == name
     assert well_known_document(name, delegation)
 
 
@@ -154,12 +156,8 @@ INVALID = [
     pytest.param("a.example:https", "the port must be", id="port by name"),
     pytest.param("https:a.example", "the port must be", id="scheme without slashes"),
     pytest.param("https://", "the port must be", id="scheme alone"),
-    pytest.param("@alice:a.example", "the port must be", id="user ID"),
-    pytest.param("a@b@c.example", "other than letters", id="two @"),
     pytest.param("*.example.org", "other than letters", id="wildcard"),
     pytest.param("a_b.example", "other than letters", id="underscore"),
-    pytest.param("münchen.example", "not ASCII", id="IDN"),
-    pytest.param("https://münchen.example/", "not ASCII", id="URL of an IDN"),
     pytest.param("2130706433", "IPv4 address", id="address in disguise"),
     pytest.param("[fe80::1%eth0]", "zones are not allowed", id="zone"),
 ]
@@ -406,8 +404,8 @@ async def test_without_homeserver_url_there_is_no_client_document() -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ({"server_name": "https://example.org"}, "write 'example.org'"),
-        ({"delegate_to": "https://a.example/"}, "write 'a.example:443'"),
+        ({"server_name": "https://example.org"}, r"did you mean 'example\.org'\?"),
+        ({"delegate_to": "https://a.example/"}, r"did you mean 'a\.example:443'\?"),
         ({"homeserver_url": "a.example"}, "begin with https"),
         ({"client_extra": {}}, "give homeserver_url too"),
         ({"max_age": -1}, "max_age"),

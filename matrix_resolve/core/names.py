@@ -6,11 +6,13 @@ address in disguise: C libraries and browsers read `2130706433` and `0x7f.1` as 
 """
 
 import re
+from contextlib import suppress
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Self
 
 from attrs import field, frozen
 
+from matrix_resolve.core.meant import SIGILS, meant_by
 from matrix_resolve.errors import InvalidServerNameError
 
 IPAddress = IPv4Address | IPv6Address
@@ -56,8 +58,37 @@ class ServerName:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse `text`; raise `InvalidServerNameError` for anything that is no server name."""
+        """Parse `text`; raise `InvalidServerNameError` for anything that is no server name.
 
+        Its `suggestion` is the server name that was meant, where that can be guessed.
+        """
+        try:
+            return cls._parse(text)
+        except InvalidServerNameError as error:
+            meant = _suggestion(text) if isinstance(text, str) else None
+            raise InvalidServerNameError(text, error.reason, meant) from None
+
+    @classmethod
+    def of(cls, identifier: str) -> Self:
+        """Return the server name in an identifier of a user, room, room alias or event.
+
+        It is what follows the first colon (specification, appendix "Identifier Grammar"); the local
+        part before it is not looked at. Raises `InvalidServerNameError` for anything else, and for
+        identifiers without one: of rooms since room version 12, of events since version 3.
+        """
+        if not isinstance(identifier, str):
+            raise InvalidServerNameError(identifier, "it is not a string")
+        if not identifier.startswith(SIGILS):
+            raise InvalidServerNameError(
+                identifier, "it is no identifier of a user, room, room alias or event"
+            )
+        _, colon, name = identifier.partition(":")
+        if not colon:
+            raise InvalidServerNameError(identifier, "this identifier holds no server name")
+        return cls.parse(name)
+
+    @classmethod
+    def _parse(cls, text: str) -> Self:
         def invalid(reason: str) -> InvalidServerNameError:
             return InvalidServerNameError(text, reason)
 
@@ -88,6 +119,14 @@ class ServerName:
             if ip is None and (fault := _hostname_fault(hostname)):
                 raise invalid(fault)
         return cls(hostname=hostname, port=port, ip_address=ip, text=text)
+
+
+def _suggestion(text: str) -> str | None:
+    """Return the server name that is meant by what is none, None if that can't be told."""
+    for candidate in meant_by(str.__str__(text)):
+        with suppress(InvalidServerNameError):
+            return str(ServerName._parse(candidate))
+    return None
 
 
 def is_hostname(text: str) -> bool:

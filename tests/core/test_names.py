@@ -275,3 +275,47 @@ LITERALS = [
 def test_ip_literal_without_brackets(text: str, address: IPv4Address | IPv6Address | None) -> None:
     """Where no brackets are used, an IP literal is read by the same strict rules."""
     assert parse_ip_literal(text) == address
+
+
+@pytest.mark.parametrize(
+    ("identifier", "name"),
+    [
+        ("@alice:a.example", "a.example"),
+        ("@alice:a.example:8448", "a.example:8448"),
+        ("@:a.example", "a.example"),
+        ("#a room, of any name:[2001:db8::1]:443", "[2001:db8::1]:443"),
+        ("!opaque:192.0.2.1", "192.0.2.1"),
+        ("$event:A.example", "A.example"),
+    ],
+)
+def test_the_server_name_in_an_identifier(identifier: str, name: str) -> None:
+    """It is what follows the first colon."""
+    assert str(ServerName.of(identifier)) == name
+    assert ServerName.of(identifier) == ServerName.parse(name)
+
+
+@pytest.mark.parametrize(
+    ("identifier", "reason", "suggestion"),
+    [
+        ("a.example", "no identifier of a user", None),
+        ("", "no identifier of a user", None),
+        ("+group:a.example", "no identifier of a user", None),
+        (" @alice:a.example", "no identifier of a user", None),
+        (None, "it is not a string", None),
+        (b"@alice:a.example", "it is not a string", None),
+        ("@alice", "holds no server name", None),
+        ("!31hneApxJ_1o-63DmFrpeqnkFfWppnzWso1JvH3ogLM", "holds no server name", None),
+        ("$acR1l0raoZnm60CBwAVgqbZqoO/mYU81xysh1u7XcJk", "holds no server name", None),
+        ("@alice:", "it is empty", None),
+        ("@alice:a..example", "empty label", None),
+        ("@alice:b:a.example", "the port must be", None),
+        ("@alice:a.example.", "empty label", "a.example"),
+    ],
+)
+def test_an_identifier_without_server_name(
+    identifier: str, reason: str, suggestion: str | None
+) -> None:
+    """Anything else is refused, and what is wrong with it is told."""
+    with pytest.raises(InvalidServerNameError, match=reason) as caught:
+        ServerName.of(identifier)
+    assert caught.value.suggestion == suggestion
