@@ -3,7 +3,7 @@
 Through real DNS and HTTPS; the servers tell what they saw.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from itertools import compress
 from typing import Any
 
@@ -33,17 +33,19 @@ from matrix_resolve.testing.steps import STEPS, StepRow
 
 # The silent server keeps us waiting for this long (seconds); the demo need not wait for ten.
 _TIMEOUT = 3.0
-# The columns of the table, and how wide a terminal must be to have room for them.
+# Columns: no table is as wide.
+_ANY_WIDTH = 10_000
+# The columns of the table, and when each is left out for want of room: the last first, 0 never.
 _COLUMNS = {
     "": 0,
     "server name": 0,
     "step": 0,
     "connect to": 0,
-    "Host": 100,
-    "certificate": 80,
-    "addresses": 140,
+    "Host": 3,
+    "certificate": 1,
+    "addresses": 4,
     "server saw: Host, SNI": 0,
-    "what it is": 120,
+    "what it is": 2,
 }
 
 _ABOUT = {
@@ -155,7 +157,7 @@ async def tour(out: Console) -> int:
         asked = federation.dns_questions.total()
         fetched = sum(request.path == WELL_KNOWN for request in federation.requests)
         sent = len(federation.requests) - fetched
-    out.print(_table(rows, out.width))
+    out.print(_table(rows, out))
     all_right = right == len(_CASES)
     out.print(
         f"{right} of {len(_CASES)} as the specification says", style="green" if all_right else "red"
@@ -173,9 +175,9 @@ async def _send(client: FederationClient, name: str) -> _Seen:
         async with client.request("GET", name, "/_matrix/federation/v1/version") as response:
             told = await response.json()
     except (MatrixResolveError, aiohttp.ClientError, TimeoutError) as error:
-        reason = str(error) or type(error).__name__
-        # Of a certificate that it refuses OpenSSL says why in the middle of a long message.
-        return _Seen(error=reason.partition("verify failed: ")[2].partition(" (")[0] or reason)
+        reasons = [attempt.reason for attempt in getattr(error, "attempts", ())]
+        told = "; ".join(dict.fromkeys(reasons)) or str(error) or type(error).__name__
+        return _Seen(error=told.removeprefix("the "))
     return _Seen(host=told["host"], sni=told["sni"], target=tuple(told["target"]))
 
 
@@ -219,17 +221,27 @@ def _row(case: _Case, outcome: Outcome, seen: _Seen | None) -> list[Text]:
     return [mark, Text(case.name), *plain, saw, Text(case.about, style="dim")]
 
 
-def _table(rows: Iterable[list[Text]], width: int) -> Table:
-    """Return the columns that there is room for."""
+def _table(rows: Sequence[list[Text]], out: Console) -> Table:
+    """Return the table with the columns that there is room for."""
+    options = out.options.update_width(_ANY_WIDTH)
+    for last in range(max(_COLUMNS.values()), 0, -1):
+        table = _table_of(rows, last)
+        if out.measure(table, options=options).maximum <= out.width:
+            return table
+    return _table_of(rows, 0)
+
+
+def _table_of(rows: Sequence[list[Text]], last: int) -> Table:
+    """Return the columns up to this one; on a terminal that is too narrow, cells are folded."""
     table = Table(
         title="A federation on this machine",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    fitting = [least <= width for least in _COLUMNS.values()]
-    for column in compress(_COLUMNS, fitting):
-        table.add_column(column, no_wrap=True)
+    chosen = [place <= last for place in _COLUMNS.values()]
+    for column in compress(_COLUMNS, chosen):
+        table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*compress(row, fitting))
+        table.add_row(*compress(row, chosen))
     return table

@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any, Final
 
 from matrix_resolve.transport.attempts import Budget, ConnectionAttempt
+from matrix_resolve.transport.tls_words import note_names
 
 # Seconds of a turn of the event loop.
 _SHARE: Final = 0.02
@@ -88,6 +89,9 @@ class GuardedTls:
         self._count()
         try:
             self._tls.do_handshake()
+        except ssl.SSLCertVerificationError as error:
+            note_names(error, self._tls)
+            raise
         finally:
             self._counted = self._incoming.pending
 

@@ -1,9 +1,12 @@
 """Errors in words: what strangers send is part of them."""
 
+import ssl
 from collections.abc import Iterable
 from typing import Final
 
 import aiohttp
+
+from matrix_resolve.transport.tls_words import tls_in_words
 
 # Characters: a reason is kept in caches and written to logs.
 _MOST: Final = 200
@@ -14,6 +17,8 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.__cause__, Exception):
         error = error.__cause__
     told = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+    if isinstance(error, ssl.SSLError):
+        told = tls_in_words(error)
     if isinstance(error, aiohttp.ClientHttpProxyError):
         told = f"the proxy answered {error.status} {told}"
     if isinstance(error, aiohttp.ServerDisconnectedError):

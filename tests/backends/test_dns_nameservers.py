@@ -333,7 +333,7 @@ async def test_wrong_certificate(
         encrypted(transport, relay_to(loopback_federation), certificate) as port,
         asking(spelled(transport, port, name), ca_file=ca_file) as lookup,
     ):
-        with pytest.raises(SrvLookupError, match="certificate verify failed") as caught:
+        with pytest.raises(SrvLookupError, match="wrong name: ") as caught:
             await lookup.lookup_srv("example.org")
     assert caught.value.temporary
     assert not loopback_federation.dns_questions
@@ -349,7 +349,9 @@ async def test_untrusted_certificate(
     async with encrypted(transport, relay_to(loopback_federation), certificate) as port:
         for ca_file in (tmp_path / "ca.pem", None):
             async with asking(spelled(transport, port, "dns.example"), ca_file=ca_file) as lookup:
-                with pytest.raises(AddressLookupError, match="certificate verify failed"):
+                with pytest.raises(
+                    AddressLookupError, match="self-signed, or the chain is incomplete"
+                ):
                     await lookup.lookup_addresses("example.org")
     assert not loopback_federation.dns_questions
 

@@ -232,7 +232,7 @@ async def test_system_trust_store_by_default(loopback_federation: LoopbackFedera
     loopback_federation.add(NAME, well_known=DOCUMENT)
     failed = await failure(loopback_federation, ssl_context=None)
     assert failed.temporary
-    assert "certificate verify failed" in failed.reason
+    assert "self-signed, or the chain is incomplete" in failed.reason
 
 
 LITERALS = [
@@ -434,9 +434,11 @@ FAILURES = [
     pytest.param({"well_known": Raw(b"")}, "disconnected", id="closed without an answer"),
     pytest.param({"well_known": Raw()}, "Bad status line", id="SSH inside TLS"),
     pytest.param({"well_known": Raw(b"{}")}, "Bad status line", id="HTTP/0.9"),
-    pytest.param({"well_known": Raw(tls=False)}, "SSL", id="SSH instead of TLS"),
+    pytest.param({"well_known": Raw(tls=False)}, "no TLS is spoken there", id="SSH instead of TLS"),
     pytest.param(
-        {"well_known": Raw(b"HTTP/1.1 400 Bad\r\n\r\n", tls=False)}, "SSL", id="HTTP instead of TLS"
+        {"well_known": Raw(b"HTTP/1.1 400 Bad\r\n\r\n", tls=False)},
+        "no TLS is spoken there",
+        id="HTTP instead of TLS",
     ),
     pytest.param(
         {"well_known": Raw(OK + b"a: \x00\r\nContent-Length: 0\r\n\r\n")},
@@ -496,16 +498,16 @@ FAILURES = [
         {"certificate": Certificate.EXPIRED}, "certificate has expired", id="expired certificate"
     ),
     pytest.param(
-        {"certificate": Certificate.WRONG_NAME}, "Hostname mismatch", id="certificate for another"
+        {"certificate": Certificate.WRONG_NAME}, "wrong name: ", id="certificate for another"
     ),
     pytest.param(
         {"certificate": Certificate.UNTRUSTED},
-        "certificate verify failed",
+        "self-signed, or the chain is incomplete",
         id="unknown authority",
     ),
     pytest.param(
         {"certificate": Certificate.COMMON_NAME_ONLY},
-        "Hostname mismatch",
+        "wrong name: ",
         id="common name only",
     ),
     pytest.param({"addresses": []}, "has no addresses", id="no addresses"),

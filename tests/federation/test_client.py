@@ -628,7 +628,7 @@ async def test_a_given_ssl_context(loopback_federation: LoopbackFederation) -> N
     lax = ssl.create_default_context()
     lax.check_hostname, lax.verify_mode = False, ssl.CERT_NONE
     async with client_of(loopback_federation) as client:
-        with pytest.raises(ConnectError, match=r"self-signed|unable to get"):
+        with pytest.raises(ConnectError, match="self-signed"):
             await answered(client)
     async with client_of(loopback_federation, ssl_context=lax) as client:
         assert await answered(client) == 200
@@ -655,7 +655,7 @@ async def test_the_system_trust_store_by_default(
                 with pytest.raises(ConnectError, match=r"not valid for 'cn\.example'"):
                     await answered(client, "cn.example:8450")
             else:
-                with pytest.raises(ConnectError, match="certificate verify failed"):
+                with pytest.raises(ConnectError, match="self-signed, or the chain is incomplete"):
                     await answered(client)
 
 

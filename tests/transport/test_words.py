@@ -34,7 +34,9 @@ WORDS = [
     pytest.param(
         not_connected(ConnectionResetError()), "ConnectionResetError", id="cause without a text"
     ),
-    pytest.param(not_connected(ssl.SSLError(1, "[SSL] no")), "[SSL] no", id="cause by OpenSSL"),
+    pytest.param(
+        not_connected(ssl.SSLError(1, "[SSL: A] no (_ssl.c:1)")), "no", id="cause by OpenSSL"
+    ),
     pytest.param(
         caused(ValueError("told"), OSError("not told")), "told", id="cause of another error"
     ),

@@ -1,6 +1,7 @@
 """Which name server is asked when."""
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
@@ -11,6 +12,7 @@ from dns.rdatatype import RdataType
 
 from matrix_resolve.backends.dns_dnspython.answers import Answer
 from matrix_resolve.backends.dns_dnspython.servers import Server
+from matrix_resolve.transport.tls_words import tls_in_words
 
 # Of the time of a question; the rest is for telling what was found out by then: how a server
 # failed, the addresses of one family without the other's.
@@ -71,7 +73,10 @@ class Servers:
                         answer = task.result()
                     except (OSError, EOFError, dns.exception.DNSException) as error:
                         mute.append(server)
-                        failed[server] = str(error) or type(error).__name__
+                        told = (
+                            tls_in_words(error) if isinstance(error, ssl.SSLError) else str(error)
+                        )
+                        failed[server] = told or type(error).__name__
                         continue
                     if not answer.problem:
                         silent = (server for task, server in asked.items() if not task.done())

@@ -16,6 +16,7 @@ from dns.name import Name
 from dns.rdatatype import RdataType
 
 from matrix_resolve.backends.dns_dnspython.answers import Answer, read_answer
+from matrix_resolve.transport.tls_words import tls_error_behind, tls_in_words
 
 # Octets that a datagram holds without being cut in pieces on its way (DNS Flag Day 2020).
 _PAYLOAD: Final = 1232
@@ -205,7 +206,9 @@ class HttpsServer(Server):
         try:
             wire = await self._post(request.to_wire(), connected)
         except Exception as error:  # its first line: what the server sent may be below it
-            raise OSError(str(error).partition("\n")[0] or type(error).__name__) from error
+            tls_error = tls_error_behind(error)
+            told = str(error) if tls_error is None else tls_in_words(tls_error)
+            raise OSError(told.partition("\n")[0] or type(error).__name__) from error
         finally:
             for stream in connected:
                 await stream.aclose()
