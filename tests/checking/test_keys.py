@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from attrs import asdict
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import given
 from hypothesis import strategies as st
 from signing import DAY_MS, NAME, NOW, SigningKey, key_document, unpadded
@@ -86,6 +88,7 @@ FAULTS: list[tuple[str, Any, str, str]] = [
         r"\xe9",
     ),
     ("no version", with_keys(sha={"key": CURVE}), "key_id_malformed", "'sha'"),
+    ("hyphen", with_keys(**{"x25519:a-b": {"key": CURVE}}), "key_id_malformed", "'x25519:a-b'"),
     ("key text", with_keys(ed25519__b=CURVE), "key_malformed", f"'ed25519:b': '{CURVE}'"),
     ("key null", with_keys(ed25519__b=None), "key_malformed", "'ed25519:b': null"),
     ("no key", with_keys(ed25519__b={}), "key_malformed", "no key"),
@@ -152,7 +155,7 @@ UNREADABLE: list[tuple[bytes, str]] = [
     (b"\xff\xfe{\0}\0", "not_json"),
     (b"[" * 100_000, "not_json"),
     (b'{"server_name":' * 20_000, "not_json"),
-    (json.dumps(GOOD).encode() + b" " * MOST_BYTES, "too_large"),
+    (json.dumps(GOOD).encode().ljust(MOST_BYTES + 1), "too_large"),
     (json.dumps({"verify_keys": {f"ed25519:{n}": {} for n in range(10**6)}}).encode(), "too_large"),
 ]
 UNCANONICAL = ["1.5", "1.0", "-0", "9007199254740992", "-" + "9" * 5000, "NaN", r'"\udead"']
@@ -245,6 +248,12 @@ def test_a_good_document() -> None:
     }
 
 
+def test_the_largest_document() -> None:
+    """One of just so many bytes is read."""
+    body = json.dumps(GOOD).encode().ljust(MOST_BYTES)
+    assert read_key_document(body, NAME, NOW) == read(GOOD)
+
+
 def test_good_ones_of_other_looks() -> None:
     """An hour is enough; keys of other algorithms need not sign, nor do old keys."""
     for document in (
@@ -296,7 +305,10 @@ def test_each_key_has_to_sign() -> None:
 
 def test_too_many_keys() -> None:
     """Of hundreds of keys some dozen are verified, so "verified" is not said of the document."""
-    found = read(key_document([SigningKey(str(number)) for number in range(200)]))
+    keys = [SigningKey(str(number)) for number in range(200)]
+    assert read(key_document(keys[:MOST_KEYS])).signatures == "verified"
+    assert read(key_document(keys[: MOST_KEYS + 1])).signatures == "not verified"
+    found = read(key_document(keys))
     assert codes(found) == ["too_many_keys"]
     assert [key.signature for key in found.verify_keys] == ["verified"] * MOST_KEYS
     assert found.signatures == "not verified"
@@ -323,6 +335,20 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
         assert found.verify_keys[0].signature == "not verified"
         assert "pip install 'matrix-resolve[check]'" in (found.not_verified_because or "")
     assert codes(read(GOOD | {"signatures": {}})) == ["signature_missing"]
+
+
+def test_without_ed25519(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An OpenSSL that lacks the algorithm is no fault of the server's either."""
+
+    class Lacking:
+        @staticmethod
+        def from_public_bytes(data: bytes) -> None:
+            raise UnsupportedAlgorithm("ed25519 is not supported")
+
+    monkeypatch.setattr(ed25519, "Ed25519PublicKey", Lacking)
+    found = read(GOOD)
+    assert (found.faults, found.signatures) == ((), "not verified")
+    assert found.not_verified_because == "OpenSSL here has no ed25519"
 
 
 TEXTS = st.text(max_size=8) | st.sampled_from(["\x1b[2J", "\u202e", "\ud800", "é" * 9999, RIGHT])
@@ -358,6 +384,27 @@ def is_harmless(value: Any) -> bool:
     if isinstance(value, str):
         return value.isascii() and value.isprintable() and len(value) <= 400
     return value is None or abs(value) < 2**53
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J\u202e\r\n", "\ud800", "é" * 999, "a" * 9999])
+def test_hostile_text_in_every_field(text: str) -> None:
+    """It is cut and escaped wherever it comes out."""
+    entries = {text: text, f"ed25519:{text}": {"key": text}, f"{text}:1": {"key": CURVE}}
+    good = {KEY.id: {"key": unpadded(KEY.public)}}
+    document = {
+        "server_name": text,
+        "valid_until_ts": text,
+        "verify_keys": entries | good,
+        "old_verify_keys": entries | {text + ":2": {"key": CURVE, "expired_ts": text}},
+        "signatures": {text: {KEY.id: text, text: text}},
+        text: 1.5,
+    }
+    found = read(document)
+    assert is_harmless(json.loads(json.dumps(asdict(found))))
+    assert found.server_name is not None
+    assert len(found.server_name) <= 255
+    seen = {"server_name_differs", "valid_until_not_integer", "key_id_malformed", "key_malformed"}
+    assert set(codes(found)) >= {*seen, "old_key_malformed", "signature_malformed", "not_canonical"}
 
 
 @given(JSON | DOCUMENTS | DOCUMENTS.map(GOOD.__or__))
