@@ -3,11 +3,13 @@
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 from matrix_resolve.core.addresses import AddressPolicy
 from matrix_resolve.core.names import ServerName
+from matrix_resolve.core.replies import HttpResponse
 from matrix_resolve.core.resolution import Resolution
 from matrix_resolve.hooks import ResolverHook
 from matrix_resolve.interfaces import (
@@ -19,6 +21,9 @@ from matrix_resolve.interfaces import (
 )
 from matrix_resolve.policy import Policy
 from matrix_resolve.resolver import Resolver
+
+if TYPE_CHECKING:
+    from matrix_resolve.backends.well_known_aiohttp import AiohttpWellKnownFetcher
 
 
 def open_resolver(
@@ -63,6 +68,7 @@ async def compose_resolver(
     nameservers: Sequence[str] | None = None,
     ssl_context: ssl.SSLContext | None = None,
     connect_to: Mapping[tuple[str, int], tuple[str, int]] | None = None,
+    redirected: Callable[[HttpResponse], None] | None = None,
 ) -> AsyncIterator[Resolver]:
     """Do what `open_resolver` does, with more to say about the default parts."""
     policy = Policy() if policy is None else policy
@@ -77,22 +83,15 @@ async def compose_resolver(
             srv = lookup if srv is None else srv
             addresses = lookup if addresses is None else addresses
         if well_known is None:
-            from matrix_resolve.backends.well_known_aiohttp import AiohttpWellKnownFetcher
-
-            well_known = await opened.enter_async_context(
-                AiohttpWellKnownFetcher(
-                    addresses=addresses,
-                    address_policy=address_policy,
-                    ssl_context=ssl_context,
-                    timeout=policy.well_known_timeout,
-                    connect_timeout=policy.well_known_connect_timeout,
-                    dns_timeout=policy.dns_timeout,
-                    max_redirects=policy.max_redirects,
-                    max_body=policy.max_body,
-                    max_addresses=policy.max_targets,
-                    connect_to=connect_to,
-                )
+            fetcher = _default_fetcher(
+                policy,
+                addresses=addresses,
+                address_policy=address_policy,
+                ssl_context=ssl_context,
+                connect_to=connect_to,
+                redirected=redirected,
             )
+            well_known = await opened.enter_async_context(fetcher)
         if cache is None:
             from matrix_resolve.backends.cache_cachetools import MemoryCache
 
@@ -109,6 +108,20 @@ async def compose_resolver(
             rng=rng,
         )
         yield await opened.enter_async_context(resolver)
+
+
+def _default_fetcher(policy: Policy, **settings: Any) -> "AiohttpWellKnownFetcher":
+    from matrix_resolve.backends.well_known_aiohttp import AiohttpWellKnownFetcher
+
+    return AiohttpWellKnownFetcher(
+        timeout=policy.well_known_timeout,
+        connect_timeout=policy.well_known_connect_timeout,
+        dns_timeout=policy.dns_timeout,
+        max_redirects=policy.max_redirects,
+        max_body=policy.max_body,
+        max_addresses=policy.max_targets,
+        **settings,
+    )
 
 
 async def resolve_server_name(

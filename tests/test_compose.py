@@ -117,6 +117,7 @@ async def test_settings_of_the_defaults_come_from_the_policy(opened: Opened) -> 
                 "max_addresses": 6,
                 "ssl_context": None,
                 "connect_to": None,
+                "redirected": None,
             }
         ],
         "MemoryCache": [{"max_answers": 7, "clock": time}],

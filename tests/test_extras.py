@@ -114,7 +114,7 @@ def test_running_the_package() -> None:
     """`python -m matrix_resolve` without its extra resolves, and else says what to install."""
     printed = run("""
 import contextlib, runpy, sys
-for words in (["192.0.2.1"], ["explain", "192.0.2.1"]):
+for words in (["--allow-private", "192.0.2.1"], ["explain", "192.0.2.1"]):
     sys.argv[1:] = words
     try:
         with contextlib.redirect_stderr(sys.stdout): runpy.run_module("matrix_resolve")

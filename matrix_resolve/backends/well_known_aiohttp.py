@@ -47,7 +47,7 @@ class AiohttpWellKnownFetcher(Closeable):
 
     `connect_to` maps (host, port), or else (IP address, port), to the (IP address, port) to dial in
     its place; host is the name or IP literal in lower case. DNS and the policy are asked all the
-    same. It is for tests, whose servers can't have port 443.
+    same. It is for tests, whose servers can't have port 443. `redirected` is called by `fetch` as `get` says.
 
     No cookies, no credentials, no proxies from the environment. It belongs to the event loop that
     it is first used in. Close it with `aclose()` or `async with`.
@@ -66,6 +66,7 @@ class AiohttpWellKnownFetcher(Closeable):
         max_body: int = 50 * 1024,
         max_addresses: int = 16,
         connect_to: Mapping[SocketAddress, SocketAddress] | None = None,
+        redirected: Callable[[HttpResponse], None] | None = None,
     ) -> None:
         self._addresses = addresses
         self._address_policy = AddressPolicy() if address_policy is None else address_policy
@@ -77,6 +78,7 @@ class AiohttpWellKnownFetcher(Closeable):
         self._max_body = max_body
         self._max_addresses = max_addresses
         self._connect_to = {} if connect_to is None else connect_to
+        self._redirected = redirected
         self._connections = Connections(affordable(_SHARE, _MOST_SOCKETS), receive_buffer=PIECE)
         self._session: aiohttp.ClientSession | None = None
         self._dialler: Dialler | None = None
@@ -120,10 +122,11 @@ class AiohttpWellKnownFetcher(Closeable):
 
         Raises `WellKnownFetchError`; lets `AddressLookupError` through.
         """
-        return await self.get(f"https://{hostname}/.well-known/matrix/server")
+        url = f"https://{hostname}/.well-known/matrix/server"
+        return await self.get(url, redirected=self._redirected)
 
     async def get(
-        self, url: str, /, *, redirected: Callable[[HttpResponse], None] = lambda _: None
+        self, url: str, /, *, redirected: Callable[[HttpResponse], None] | None = None
     ) -> HttpResponse:
         """Return the final response to a request for any https URL, in the same way.
 
@@ -152,7 +155,7 @@ class AiohttpWellKnownFetcher(Closeable):
             self._under_way.discard(whole)
 
     async def _follow(
-        self, dialler: Dialler, url: str, redirected: Callable[[HttpResponse], None]
+        self, dialler: Dialler, url: str, redirected: Callable[[HttpResponse], None] | None
     ) -> HttpResponse:
         """Return the response at the end of the redirects."""
         visited: list[str] = []
@@ -160,7 +163,7 @@ class AiohttpWellKnownFetcher(Closeable):
         while True:
             visited.append(url)
             response = await self._get(dialler, url, budget)
-            if response.status in REDIRECTS:
+            if redirected is not None and response.status in REDIRECTS:
                 redirected(response)
             to = (value for name, value in response.headers if name.lower() == "location")
             hop = next_hop(url, response.status, next(to, None))

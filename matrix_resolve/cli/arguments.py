@@ -66,8 +66,9 @@ def add_resolver_arguments(parser: argparse.ArgumentParser) -> None:
         type=seconds,
         default=15.0,
         metavar="SECONDS",
-        help="the most that resolving a name may take: two thirds of it for the well-known"
-        " request, one third for a DNS question (default: %(default)g)",
+        help="the most that it may take to find where a name leads: two thirds of it for the"
+        " well-known request, one third for a DNS question; and a third more for the addresses"
+        " (default: %(default)g)",
     )
 
 

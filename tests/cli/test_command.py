@@ -18,12 +18,17 @@ from attrs import evolve
 from rich.console import Console
 
 import matrix_resolve.testing
-from matrix_resolve import MatrixResolveError, Policy, ServerName, Step
+from matrix_resolve import AddressPolicy, AskAddresses, MatrixResolveError, Policy, ServerName, Step
 from matrix_resolve.cli import main, tour
-from matrix_resolve.cli.explain import story_tree
+from matrix_resolve.cli.explain import story_json, story_tree
+from matrix_resolve.cli.heard import Heard
 from matrix_resolve.cli.names import Outcome, look_up
 from matrix_resolve.cli.parsing import COMMANDS, parse
+from matrix_resolve.compose import compose_resolver
+from matrix_resolve.core.questions import Addresses
+from matrix_resolve.hooks import QuestionAnswered
 from matrix_resolve.testing import Certificate, DnsFault, LoopbackFederation, Redirect
+from matrix_resolve.testing.loopback.declarations import WELL_KNOWN
 from matrix_resolve.testing.steps import STEPS
 
 
@@ -56,6 +61,7 @@ def command(
 ) -> Command:
     """The command, in a federation where `srv.example` has SRV records."""
     monkeypatch.delenv("NO_COLOR", raising=False)
+    loopback_federation.add("host.example")
     loopback_federation.add("srv.example", srv=[("a.example", 8450), ("b.example", 443)])
     return Command(loopback_federation, capsys)
 
@@ -148,11 +154,48 @@ async def test_explain(command: Command) -> None:
     ]
 
 
+async def test_explain_without_addresses(command: Command) -> None:
+    """Of each target it is told whether it has addresses, and of an error the status tells."""
+    command.federation.add("a.example", addresses=[])
+    command.federation.add("b.example", dns={"A": DnsFault.SERVFAIL, "AAAA": DnsFault.SERVFAIL})
+    command.federation.add("srv.example", srv=[(f"{each}.example", 443) for each in "abc"])
+    status, out, _ = await command("--timeout", "3", "explain", "srv.example")
+    assert "├── addresses of a.example:443: none\n" in out
+    assert "├── addresses of b.example:443: unknown, " in out
+    assert "└── addresses of c.example:443: ::1, 127.0.0.1\n" in out
+    assert status == 0
+    status, out, _ = await command("explain", "a.example:1")
+    assert "└── no addresses exist for a.example\n" in out
+    assert status == 1
+
+
+async def test_resolve_tells_of_missing_addresses(command: Command) -> None:
+    """A word at the end of the line, or a key, says that a name has no addresses."""
+    command.federation.add("a.example", addresses=[])
+    command.federation.add("b.example", dns={"A": DnsFault.SERVFAIL, "AAAA": DnsFault.SERVFAIL})
+    names = ("a.example:1", "b.example:1", "host.example:1")
+    status, out, err = await command("--timeout", "3", *names)
+    assert [line.partition("(step 2)")[2] for line in out.splitlines()] == [
+        ", no addresses",
+        ", addresses unknown (our DNS could not answer)",
+        "",
+    ]
+    assert (status, err) == (0, "")
+    status, out, _ = await command("--timeout", "3", "--json", *names)
+    told = [json.loads(line) for line in out.splitlines()]
+    assert [each["addresses"] for each in told] == ["none", "unknown", "found"]
+    assert not any("error" in each for each in told)
+    assert status == 0
+
+
 async def test_explain_as_json(command: Command) -> None:
     """`explain --json` has the addresses, and the error in their place."""
     command.federation.add("a.example", addresses=[])
-    _, out, _ = await command("--json", "explain", "srv.example", "a.example:1")
+    status, out, _ = await command("--json", "explain", "srv.example", "a.example:1")
     found, missing = map(json.loads, out.splitlines())
+    assert (status, found["addresses"], missing["addresses"]) == (1, "found", "none")
+    assert (found["aliases"], found["redirects"]) == ({}, [])
+    assert "error" not in found
     assert found["endpoints"] == [
         {"address": "::1", "port": 443, "target": "b.example"},
         {"address": "127.0.0.1", "port": 443, "target": "b.example"},
@@ -183,8 +226,11 @@ async def test_private_addresses_are_refused_by_default(
     """Without --allow-private the explanation says that the addresses are forbidden."""
     loopback_federation.add("private.example")
     arguments = ["--nameserver", loopback_federation.nameserver, "explain", "private.example"]
-    assert await asyncio.to_thread(main, arguments) == 0
+    assert await asyncio.to_thread(main, arguments) == 1
     assert "the address policy forbids every address of private.example" in capsys.readouterr().out
+    arguments[2] = "resolve"
+    assert await asyncio.to_thread(main, arguments) == 0
+    assert capsys.readouterr().out.endswith("(step 6), no address that is allowed\n")
 
 
 async def test_a_nameserver_that_says_nothing(command: Command) -> None:
@@ -243,14 +289,26 @@ def test_certificate_authorities(tmp_path: Path) -> None:
     assert ssl.PEM_cert_to_DER_cert(authority.bytes().decode()) in trusted
 
 
+async def _looked_up(federation: LoopbackFederation, name: str) -> Outcome:
+    heard = Heard()
+    async with compose_resolver(
+        policy=Policy(dns_timeout=0.5),
+        address_policy=AddressPolicy.allow_all(),
+        hooks=[heard],
+        nameservers=[federation.nameserver],
+        ssl_context=federation.client_ssl_context(),
+        connect_to=federation.connect_to,
+        redirected=heard.redirected,
+    ) as resolver:
+        return await look_up(resolver, name, endpoints=True, heard=heard)
+
+
 async def _printed_tree(federation: LoopbackFederation, name: str, **console: object) -> str:
-    async with federation.resolver(policy=Policy(dns_timeout=0.5)) as resolver:
-        outcome = await look_up(resolver, name, endpoints=True)
+    outcome = await _looked_up(federation, name)
     assert outcome.resolution is not None
     out = io.StringIO()
     settings = {"file": out, "width": 200, "highlight": False, "markup": False} | console
-    tree = story_tree(outcome.resolution, outcome.addresses_told())
-    Console(**settings).print(tree)  # type: ignore[arg-type]
+    Console(**settings).print(story_tree(outcome, outcome.resolution))  # type: ignore[arg-type]
     return out.getvalue()
 
 
@@ -266,6 +324,7 @@ async def test_the_story_of_a_delegation(loopback_federation: LoopbackFederation
         " (https://www.example.org/.well-known/matrix/server)\n" in told
     )
     assert "step 3.2, taken: matrix.example.org:443 has a port\n" in told
+    assert "── redirected (302) to https://www.example.org/.well-known/matrix/server\n" in told
     coloured = await _printed_tree(
         loopback_federation, "example.org", force_terminal=True, color_system="standard"
     )
@@ -288,9 +347,50 @@ async def test_degraded_is_told(loopback_federation: LoopbackFederation) -> None
     assert "degraded: an SRV lookup failed" in told
 
 
+async def test_redirects_are_told(loopback_federation: LoopbackFederation) -> None:
+    """Each redirect is told, those before one that must not be followed too."""
+    add = loopback_federation.add
+    add("a.example", redirects_to=f"https://b.example{WELL_KNOWN}")
+    add("b.example", redirects_to=f"//c.example{WELL_KNOWN}")
+    add("c.example", redirects_to="http://c.example/")
+    outcome = await _looked_up(loopback_federation, "A.example")
+    assert story_json(outcome)["redirects"] == [
+        {"status": 302, "url": f"https://b.example{WELL_KNOWN}"},
+        {"status": 302, "url": f"https://c.example{WELL_KNOWN}"},
+    ]
+    add("c.example", redirects_to=f"https://a.example{WELL_KNOWN}")
+    outcome = await _looked_up(loopback_federation, "a.example")
+    assert len(story_json(outcome)["redirects"]) == 3
+
+
+async def test_aliases_are_told(loopback_federation: LoopbackFederation) -> None:
+    """A target that is an alias is told; that of an SRV record must not be one."""
+    loopback_federation.add("a.example", alias_of="b.example")
+    loopback_federation.add("srv.example", srv=[("c.example", 1), ("a.example", 2)])
+    outcome = await _looked_up(loopback_federation, "a.example:1")
+    assert outcome.aliases_told() == ["a.example is an alias of b.example"]
+    outcome = await _looked_up(loopback_federation, "srv.example")
+    assert story_json(outcome)["aliases"] == {"a.example": "b.example"}
+    told = await _printed_tree(loopback_federation, "srv.example")
+    assert (
+        "── a.example is an alias of b.example, which the target of an SRV record must not be\n"
+        in told
+    )
+
+
+def test_a_hostile_alias() -> None:
+    """What DNS says is told printable."""
+    heard = Heard()
+    answer = Addresses((), "\x1b[2J")
+    heard(QuestionAnswered(question=AskAddresses("a.example"), answer=answer, duration=0.0))
+    assert heard.alias_of("A.example") == r"\x1b[2J"
+
+
 def test_no_addresses_told() -> None:
     """What was not looked up is not told, and an error is."""
     assert Outcome(name="x").addresses_told() == []
+    assert Outcome(name="x").addresses is None
+    assert Outcome(name="x", error=MatrixResolveError("why")).addresses is None
     assert Outcome(name="x", error=MatrixResolveError("why")).addresses_told() == ["why"]
 
 
@@ -458,7 +558,7 @@ def test_a_pipe_that_nobody_reads(arguments: list[str], status: int) -> None:
         os.close(writing)
 
 
-@pytest.mark.parametrize("arguments", [["192.0.2.1"], ["explain", "192.0.2.1"]])
+@pytest.mark.parametrize("arguments", [["192.0.2.1"], ["explain", "--allow-private", "192.0.2.1"]])
 def test_an_output_that_is_closed(arguments: list[str]) -> None:
     """Without an output there is the exit status."""
     command = [sys.executable, "-W", "error", "-m", "matrix_resolve", *arguments]
@@ -503,7 +603,7 @@ from matrix_resolve.cli import main
 statuses = []
 for argv in (
     ["--version"], ["--help"], ["explain", "--help"], ["192.0.2.1"],
-    ["explain", "--json", "192.0.2.1"], ["explain", "192.0.2.1"], ["demo"],
+    ["explain", "--json", "--allow-private", "192.0.2.1"], ["explain", "192.0.2.1"], ["demo"],
 ):
     try: statuses.append(main(argv))
     except SystemExit as end: statuses.append(end.code)
