@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
 
-from matrix_resolve.checking.collecting import Collection, Parts
+from matrix_resolve.checking.collecting import Collection, Parts, Progress
 from matrix_resolve.checking.documents import DocumentReader
 from matrix_resolve.checking.facts import ServerFacts
 from matrix_resolve.checking.places import Places
@@ -29,14 +29,16 @@ class Checker:
         self._parts = parts
         self._timeout = timeout
 
-    async def look(self, server_name: str | ServerName) -> ServerFacts:
+    async def look(
+        self, server_name: str | ServerName, *, progress: Progress = lambda _: None
+    ) -> ServerFacts:
         """Return what is seen of a server, within the checker's `timeout`, whatever that does.
 
-        Raises `InvalidServerNameError`.
+        `progress` hears what is under way. Raises `InvalidServerNameError`.
         """
         if isinstance(server_name, str):
             server_name = ServerName.parse(server_name)
-        return await Collection(server_name, self._parts).facts(self._timeout)
+        return await Collection(server_name, self._parts, progress).facts(self._timeout)
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final, TypeVar
 
@@ -47,6 +47,9 @@ _AT_ONCE: Final = 16
 
 _T = TypeVar("_T")
 
+Progress = Callable[[Sequence[str]], object]
+"""Hears what is under way, in words, whenever that changes."""
+
 
 @frozen(kw_only=True)
 class Parts:
@@ -66,9 +69,10 @@ class Parts:
 class Collection:
     """What is seen of one server."""
 
-    def __init__(self, name: ServerName, parts: Parts) -> None:
+    def __init__(self, name: ServerName, parts: Parts, progress: Progress) -> None:
         self._name = name
         self._parts = parts
+        self._progress = progress
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         # What was begun, in order; None for what has not ended.
         self._hosts: dict[str, asyncio.Task[HostFacts]] = {}
@@ -114,8 +118,10 @@ class Collection:
     async def _told(self, what: str, doing: Awaitable[_T]) -> _T:
         """Return what comes of `doing`; as long as it goes on, it is unfinished."""
         self._unfinished[what] = None
+        self._progress(tuple(self._unfinished))
         result = await doing
         del self._unfinished[what]
+        self._progress(tuple(self._unfinished))
         return result
 
     # The way that peers go
@@ -229,18 +235,21 @@ class Collection:
             self._group.create_task(self._look_up_srv(name))
 
     async def _look_up_srv(self, name: str) -> None:
-        asking = within(_DNS_SECONDS, self._parts.srv.lookup_srv(name), SrvLookupError)
+        self._srv[name] = await self._told(f"looking up SRV {name}", self._published(name))
+
+    async def _published(self, name: str) -> SrvFacts:
         try:
-            reply = await self._told(f"looking up SRV {name}", asking)
-            self._srv[name] = SrvFacts(name=name, records=tuple(reply.records), ttl=reply.ttl)
+            reply = await within(_DNS_SECONDS, self._parts.srv.lookup_srv(name), SrvLookupError)
         except SrvLookupError as error:
-            self._srv[name] = SrvFacts(name=name, failure=error.reason)
+            return SrvFacts(name=name, failure=error.reason)
+        return SrvFacts(name=name, records=tuple(reply.records), ttl=reply.ttl)
 
     async def _host(self, hostname: str) -> HostFacts:
         """Return what DNS says of a host, which is asked once."""
         key = hostname.lower()
         if key not in self._hosts:
-            self._hosts[key] = self._group.create_task(self._look_up(key))
+            looking = self._told(f"looking up the addresses of {key}", self._look_up(key))
+            self._hosts[key] = self._group.create_task(looking)
         return await self._hosts[key]
 
     async def _look_up(self, hostname: str) -> HostFacts:
@@ -250,9 +259,8 @@ class Collection:
                 hostname=hostname, addresses=(literal,), forbidden=self._forbidden([literal])
             )
         lookup = self._parts.addresses.lookup_addresses(hostname)
-        asking = within(_DNS_SECONDS, lookup, AddressLookupError)
         try:
-            reply = await self._told(f"looking up the addresses of {hostname}", asking)
+            reply = await within(_DNS_SECONDS, lookup, AddressLookupError)
         except AddressLookupError as error:
             return HostFacts(hostname=hostname, failure=error.reason)
         return HostFacts(

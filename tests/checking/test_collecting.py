@@ -1,7 +1,7 @@
 """What is seen of a server in a loopback federation: real DNS, real TLS, real documents."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from typing import Any
@@ -125,7 +125,7 @@ async def test_dns_that_fails(loopback_federation: LoopbackFederation) -> None:
     loopback_federation.add(NAME, dns=fails)
     facts = await seen(loopback_federation)
     assert facts.hosts[0].failure is not None
-    assert facts.srv[0].failure is None
+    assert (facts.srv[0].failure, facts.unfinished) == (None, ())
     gone = await seen(loopback_federation, "gone.example.org")
     assert (gone.hosts[0].failure, gone.hosts[0].addresses) == (None, ())
 
@@ -147,6 +147,17 @@ async def test_deadline(loopback_federation: LoopbackFederation) -> None:
     assert facts.endpoints == ()
     assert f"connecting to {NAME}:8448 at 127.0.0.1" in facts.unfinished
     assert len(facts.documents) == 2
+
+
+async def test_progress(loopback_federation: LoopbackFederation) -> None:
+    """Who waits hears what is under way, and that nothing is any more."""
+    loopback_federation.add(NAME, serves=homeserver(NAME))
+    heard: list[Sequence[str]] = []
+    async with checking(loopback_federation) as checker:
+        await checker.look(NAME, progress=heard.append)
+    assert any(f"looking up the addresses of {NAME}" in told for told in heard)
+    assert any(f"connecting to {NAME}:8448 at ::1" in told for told in heard)
+    assert heard[-1] == ()
 
 
 async def test_flood(loopback_federation: LoopbackFederation) -> None:
