@@ -47,7 +47,8 @@ class AiohttpWellKnownFetcher(Closeable):
 
     `connect_to` maps (host, port), or else (IP address, port), to the (IP address, port) to dial in
     its place; host is the name or IP literal in lower case. DNS and the policy are asked all the
-    same. It is for tests, whose servers can't have port 443. `redirected` is called by `fetch` as `get` says.
+    same. It is for tests, whose servers can't have port 443. `redirected` is what `fetch` calls, as
+    `get` says.
 
     No cookies, no credentials, no proxies from the environment. It belongs to the event loop that
     it is first used in. Close it with `aclose()` or `async with`.
