@@ -1,0 +1,60 @@
+"""From facts to findings: one fault gives the finding that names it, and nothing worse beside."""
+
+import pytest
+from checked import good_facts
+from faults import FAULTS, Row
+
+from matrix_resolve.checking.findings import (
+    CATALOGUE,
+    Finding,
+    Level,
+    catalogue_lines,
+    findings,
+)
+from matrix_resolve.checking.findings.key_faults import FINDING_OF
+from matrix_resolve.checking.key_document import KEY_FAULTS
+
+STEPS = ("1", "2", "3.1", "3.2", "3.3", "3.4", "3.5", "4", "5", "6")
+
+
+def codes(found: tuple[Finding, ...], *levels: Level) -> set[str]:
+    """Return the codes of the findings at levels."""
+    return {each.code for each in found if each.level in levels}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_good_servers_give_notes_only(step: str) -> None:
+    """A good server of each step has no error and no warning."""
+    assert not codes(findings(good_facts(step)), Level.ERROR, Level.WARNING)
+
+
+@pytest.mark.parametrize("row", FAULTS, ids=[f"{r.code}-{r.level.value}" for r in FAULTS])
+def test_a_fault_is_named_and_nothing_else(row: Row) -> None:
+    """One fault gives its finding, in words that have what was seen, and no other complaint."""
+    found = findings(row.facts)
+    named = [each for each in found if each.code == row.code and each.level is row.level]
+    assert len(named) == 1, found
+    assert row.word in named[0].fact + named[0].advice
+    assert named[0].fact.endswith(".")
+    assert named[0].advice.endswith((".", "?"))
+    expected = set() if row.level is Level.NOTE else {row.code}
+    assert codes(found, Level.ERROR, Level.WARNING) == expected | set(row.also), found
+
+
+def test_every_code_is_found_at_every_level() -> None:
+    """The table above has a row for each code, at each level that it says."""
+    rows = {(row.code, row.level) for row in FAULTS} | {("federation-open", Level.ERROR)}
+    assert rows == {(code, level) for code, e in CATALOGUE.items() for level in e.levels}
+
+
+def test_the_docstring_has_every_code() -> None:
+    """`Finding` documents its codes."""
+    assert Finding.__doc__ is not None
+    for code, line in zip(CATALOGUE, catalogue_lines(), strict=True):
+        assert line.startswith(f"{code} ")
+        assert line in Finding.__doc__
+
+
+def test_every_key_fault_is_a_finding() -> None:
+    """Whatever `keys` finds wrong has its finding."""
+    assert set(FINDING_OF) == set(KEY_FAULTS)
