@@ -37,6 +37,7 @@ DOORS = (
     "backends.cache_redis",
     "backends.dns_aiodns",
     "backends.dns_dnspython",
+    "checking.findings",
 )
 
 

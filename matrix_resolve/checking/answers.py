@@ -183,6 +183,9 @@ def _by_document(situation: Situation) -> tuple[Delegation, str]:
     if situation.step is Step.WELL_KNOWN_DEFAULT_PORT and not situation.leads_to_itself:
         told = f"Yes, and what you have ({to}) leads to port 8448, where nothing works: if the "
         return Delegation.NEEDED, f"{told}homeserver is at port 443, {serve_it(situation)}."
+    if named_by_certificate(situation) is not None:
+        told = f"Yes, and what you have ({to}) leads to a certificate for another name: "
+        return Delegation.NEEDED, f"{told}{serve_it(situation)}."
     told = f"Yes, and you have it ({to}), but nothing works there: mend that, or name another host."
     return Delegation.NEEDED_AND_PRESENT, told
 

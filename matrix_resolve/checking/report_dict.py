@@ -17,7 +17,7 @@ from matrix_resolve.checking.facts import (
     TlsFacts,
 )
 from matrix_resolve.checking.findings import Finding, read_document, read_software
-from matrix_resolve.checking.findings.texts import as_datetime
+from matrix_resolve.checking.texts import as_datetime
 from matrix_resolve.core.replies import HttpResponse
 from matrix_resolve.errors import readable
 

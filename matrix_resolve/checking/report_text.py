@@ -7,7 +7,7 @@ from typing import Final
 from matrix_resolve.checking.answers import Answers
 from matrix_resolve.checking.facts import EndpointFacts, HostFacts, ServerFacts, SrvFacts
 from matrix_resolve.checking.findings import Finding, read_document, read_software
-from matrix_resolve.checking.findings.texts import moment, socket_address, span
+from matrix_resolve.checking.texts import moment, socket_address, span
 from matrix_resolve.errors import readable
 
 _WIDTH: Final = 96
@@ -154,4 +154,4 @@ def _certificates(facts: ServerFacts) -> Iterator[str]:
         told += f"SHA-256 {readable(certificate.sha256, 64)}"
         seen.setdefault(told, []).append(socket_address(each.address, each.target.port))
     for told, places in seen.items():
-        yield f"{', '.join(places[:8])}: {told}"
+        yield from textwrap.wrap(f"{', '.join(places[:8])}: {told}", _WIDTH, subsequent_indent="  ")

@@ -116,6 +116,9 @@ def of_dns() -> Iterator[Row]:
     yield Row("no-addresses", E, evolve(none, endpoints=(), documents=(failed("none"),)), NAME)
     no_target = at_host(good_facts("3.2"), "matrix.example.org", addresses=())
     yield Row("no-addresses", E, evolve(no_target, endpoints=()), "matrix.example.org")
+    unfound = failed("no addresses", url="https://matrix.example.org/_matrix/client/versions")
+    clients = evolve(client_facts(), versions=unfound)
+    yield Row("no-addresses", E, evolve(no_target, endpoints=(), client=clients))
     yield Row("no-addresses", N, at_host(four, NAME, addresses=()))
     part = evolve(four, endpoints=four.endpoints[:1])
     yield Row("srv-target-no-addresses", W, at_host(part, "b.example.org", addresses=()), "b.ex")
@@ -343,6 +346,12 @@ def of_tls() -> Iterator[Row]:
         yield Row(code, W, with_second(delegated, V4_TOO, **bad))
     wrong = handshake("other.test", problem=TlsProblem.WRONG_NAME)
     yield Row("tls-wrong-name", E, at_endpoints(delegated, tls=wrong, **_NOT_OUT), "other.test")
+    near = at_endpoints(
+        good_facts("3.1"),
+        tls=handshake("hs.example.org", problem=TlsProblem.WRONG_NAME),
+        **_NOT_OUT,
+    )
+    yield Row("tls-wrong-name", E, near, '"m.server": "hs.example.org:443"')
     for name in ("a.example.org", "*.example.org"):
         shown = handshake(name, problem=TlsProblem.WRONG_NAME)
         yield Row(
@@ -399,6 +408,11 @@ def of_api() -> Iterator[Row]:
         faulty = keys(fault)
         yield Row(code, E if is_fatal else W, at_endpoints(delegated, key_document=faulty))
         yield Row(code, W, with_second(delegated, V4_TOO, key_document=faulty))
+    none = keys("server_name_missing", "valid_until_missing", "no_ed25519_key")
+    yield Row("keys-no-document", E, at_endpoints(delegated, key_document=none))
+    yield Row("keys-no-document", W, with_second(delegated, V4_TOO, key_document=none))
+    both = keys("not_canonical", "valid_until_not_integer")
+    yield Row("keys-valid-until", E, at_endpoints(delegated, key_document=both))
     past = keys("valid_until_past", valid_until_ts=int(AT - DAY) * 1000)
     yield Row("keys-expired", E, at_endpoints(delegated, key_document=past), "2026-05-27")
     plain = [("Content-Type", "text/plain")]

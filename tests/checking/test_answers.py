@@ -168,6 +168,18 @@ SITUATIONS: list[tuple[str, ServerFacts, Delegation, str | None]] = [
         "matrix.example.org:8448",
     ),
     (
+        "another owner's certificate at 8448",
+        with_certificate(SIX, "www.example.net", problem=WRONG),
+        Delegation.NOT_NEEDED,
+        None,
+    ),
+    (
+        "an IP address in the document, and a certificate for a host",
+        with_certificate(good_facts("3.1"), "*.example.org", "hs.example.org", problem=WRONG),
+        Delegation.NEEDED,
+        "hs.example.org:443",
+    ),
+    (
         "a document without a port, and nothing at 8448",
         with_direct(at_endpoints(good_facts("3.5"), **_REFUSED), **_REFUSED),
         Delegation.NEEDED,

@@ -1,7 +1,8 @@
 """From facts to findings: one fault gives the finding that names it, and nothing worse beside."""
 
 import pytest
-from checked import good_facts
+from attrs import evolve
+from checked import V4_TOO, at_endpoints, document, good_facts, version, with_second
 from faults import FAULTS, Row
 
 from matrix_resolve.checking.findings import (
@@ -53,6 +54,29 @@ def test_the_docstring_has_every_code() -> None:
     for code, line in zip(CATALOGUE, catalogue_lines(), strict=True):
         assert line.startswith(f"{code} ")
         assert line in Finding.__doc__
+
+
+def test_findings_are_in_order() -> None:
+    """The worst comes first, then as the catalogue has them; places are told once, not facts."""
+    facts = at_endpoints(with_second(good_facts("3.2"), V4_TOO), tries=2, version=version(number=1))
+    found = findings(evolve(facts, delegated_document=document("matrix.example.org:1")))
+    assert [each.code for each in found] == [
+        "document-outdated-copy",
+        "tcp-second-try",
+        "version-incomplete",
+    ]
+    assert found[1].where == ("5.9.0.1:443", "5.9.0.2:443")
+    assert all(len(set(each.where)) == len(each.where) for each in found)
+
+
+def test_a_finding_is_one_of_the_catalogue() -> None:
+    """A level that a code is never found at is a mistake of ours; places are few."""
+    with pytest.raises(ValueError, match="never found at"):
+        Finding(code="tls-expired", level=Level.NOTE, fact="x", advice="y")
+    many = Finding(
+        code="tcp-refused", level=Level.ERROR, fact="x", advice="y", where=map(str, range(100))
+    )
+    assert many.where[-1] == "and 68 more"
 
 
 def test_every_key_fault_is_a_finding() -> None:

@@ -7,7 +7,7 @@ from matrix_resolve.checking.facts import KEYS_PATH, VERSION_PATH, EndpointFacts
 from matrix_resolve.checking.findings.fault import Fault
 from matrix_resolve.checking.findings.key_faults import key_faults
 from matrix_resolve.checking.findings.readings import is_page
-from matrix_resolve.checking.findings.texts import media_type, sentence
+from matrix_resolve.checking.texts import media_type, sentence
 from matrix_resolve.core.well_known import REDIRECTS
 from matrix_resolve.errors import readable, shown
 

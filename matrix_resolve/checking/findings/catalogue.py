@@ -110,6 +110,7 @@ keys-failed               EW  no response to /_matrix/key/v2/server
 keys-not-found            EW  404 for /_matrix/key/v2/server: it is not passed on
 keys-status               EW  another status than 200 for /_matrix/key/v2/server
 keys-not-json             EW  no JSON object for /_matrix/key/v2/server
+keys-no-document          EW  another JSON object for /_matrix/key/v2/server
 keys-too-large            EW  a key document longer than anyone reads
 keys-other-server         EW  the keys are another server's
 keys-no-server-name       EW  the key document names no server

@@ -9,7 +9,7 @@ from matrix_resolve.checking.facts import ClientFacts, Fetched
 from matrix_resolve.checking.findings.finding import Finding, found
 from matrix_resolve.checking.findings.seen import State
 from matrix_resolve.checking.findings.situation import Situation
-from matrix_resolve.checking.findings.texts import header, media_type, sentence
+from matrix_resolve.checking.texts import header, media_type, sentence
 from matrix_resolve.core.replies import HttpResponse
 from matrix_resolve.core.urls import HttpsUrl
 from matrix_resolve.errors import shown
@@ -64,11 +64,14 @@ def _document(situation: Situation, client: ClientFacts) -> Iterator[Finding]:
 
 
 def _is_told(situation: Situation, url: str) -> bool:
-    """Return whether a URL leads to an endpoint of which it is told that it does not work."""
+    """Return whether a URL leads to what is told not to work, as a host or an endpoint."""
     try:
         at = HttpsUrl.parse(url)
     except ValueError:
         return False
+    host = situation.facts.host(at.host)
+    if host is not None and not host.addresses:
+        return True
     return any(
         (each.endpoint.target.host.lower(), each.endpoint.target.port) == (at.host, at.port)
         for each in situation.endpoints

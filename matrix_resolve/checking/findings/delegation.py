@@ -8,8 +8,8 @@ from matrix_resolve.checking.findings.readings import Kind, read_document
 from matrix_resolve.checking.findings.seen import State
 from matrix_resolve.checking.findings.situation import WITHOUT_DOCUMENT, Blame, Situation
 from matrix_resolve.checking.findings.tcp import how_dead
-from matrix_resolve.checking.findings.texts import to_serve
 from matrix_resolve.checking.findings.wanted import serve_it
+from matrix_resolve.checking.texts import to_serve
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.resolution import Step
 from matrix_resolve.serving import well_known_document

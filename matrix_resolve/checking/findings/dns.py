@@ -13,8 +13,8 @@ from matrix_resolve.checking.findings.situation import (
     Situation,
     forbidden_and_all,
 )
-from matrix_resolve.checking.findings.texts import are, listed, sentence
 from matrix_resolve.checking.findings.wanted import serve_it
+from matrix_resolve.checking.texts import are, listed, sentence
 from matrix_resolve.core.addresses import AddressPolicy
 
 _SHORT_TTL: Final = 60.0

@@ -8,8 +8,8 @@ from matrix_resolve.checking.findings.catalogue import CATALOGUE, Level
 from matrix_resolve.checking.findings.finding import Finding, found
 from matrix_resolve.checking.findings.readings import POLICY, Kind, Reading
 from matrix_resolve.checking.findings.situation import Blame, Situation
-from matrix_resolve.checking.findings.texts import header, listed, media_type, span
 from matrix_resolve.checking.findings.wanted import serve_it
+from matrix_resolve.checking.texts import header, listed, media_type, span
 from matrix_resolve.core.http_caching import stated_lifetime
 from matrix_resolve.core.replies import HttpResponse
 from matrix_resolve.errors import shown

@@ -8,8 +8,9 @@ from matrix_resolve.checking.findings.catalogue import CATALOGUE, Level
 from matrix_resolve.checking.findings.finding import Finding, found
 from matrix_resolve.checking.findings.seen import Seen
 from matrix_resolve.checking.findings.situation import Blame, Situation
-from matrix_resolve.checking.findings.texts import listed, moment
 from matrix_resolve.checking.findings.tls import ends_soon, names_of
+from matrix_resolve.checking.findings.wanted import named_by_certificate, serve_it
+from matrix_resolve.checking.texts import listed, moment
 
 
 def endpoint_findings(situation: Situation) -> Iterator[Finding]:
@@ -21,7 +22,11 @@ def endpoint_findings(situation: Situation) -> Iterator[Finding]:
             level = CATALOGUE[fault.code].levels[0]
             if level is Level.ERROR and situation.works:
                 level = Level.WARNING  # some get through
-            yield found(fault.code, fault.fact, fault.advice, fault.where, level=level)
+            advice = fault.advice
+            if fault.code == "tls-wrong-name" and situation.asks_document:
+                other = named_by_certificate(situation)
+                advice += f" Or {serve_it(situation)}." if other is not None else ""
+            yield found(fault.code, fault.fact, advice, fault.where, level=level)
         if seen.endpoint.tls is not None:
             yield from _certificate(seen, seen.endpoint.tls, situation.facts.at)
     yield from _differences(situation.works)

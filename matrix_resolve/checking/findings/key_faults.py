@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Final
 
-from matrix_resolve.checking.findings.texts import moment
 from matrix_resolve.checking.key_document import KEY_FAULTS, KeyDocument
+from matrix_resolve.checking.texts import moment
 
 _HOMESERVER: Final = "This is the homeserver's own doing: update it, and tell its authors."
 _OTHER: Final = (
@@ -62,6 +62,9 @@ FINDING_OF: Final = {
     ),
 }
 
+# Without any of these it is another document.
+_NO_DOCUMENT: Final = {"server_name_missing", "valid_until_missing", "no_ed25519_key"}
+
 # A number that is no integer is not canonical either.
 _IMPLIED: Final = {"not_canonical": "valid_until_not_integer"}
 
@@ -71,6 +74,10 @@ def key_faults(
 ) -> Iterator[tuple[str, str, str, bool]]:
     """Yield code, fact, advice and whether it is fatal, of each fault."""
     seen = {fault.code for fault in document.faults}
+    if seen >= _NO_DOCUMENT:
+        fact = "What comes is a JSON object, but no key document: it has neither a server name nor "
+        yield "keys-no-document", f"{fact}keys.", _ROUTES, True
+        return
     for fault in document.faults:
         if _IMPLIED.get(fault.code) in seen:
             continue

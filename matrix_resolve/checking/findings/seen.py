@@ -7,8 +7,8 @@ from attrs import frozen
 from matrix_resolve.checking.facts import EndpointFacts, TcpProblem
 from matrix_resolve.checking.findings.api import is_own, keys_faults, version_faults
 from matrix_resolve.checking.findings.fault import Fault
-from matrix_resolve.checking.findings.texts import socket_address
 from matrix_resolve.checking.findings.tls import tls_fault
+from matrix_resolve.checking.texts import socket_address
 
 
 class State(Enum):

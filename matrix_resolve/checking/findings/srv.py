@@ -6,8 +6,8 @@ from matrix_resolve.checking.facts import SrvFacts
 from matrix_resolve.checking.findings.catalogue import Level
 from matrix_resolve.checking.findings.finding import Finding, found
 from matrix_resolve.checking.findings.situation import BY_SRV, LEGACY, Blame, Situation
-from matrix_resolve.checking.findings.texts import are, listed
 from matrix_resolve.checking.findings.wanted import serve_it
+from matrix_resolve.checking.texts import are, listed
 from matrix_resolve.core.names import parse_ip_literal
 from matrix_resolve.core.questions import SrvRecords
 from matrix_resolve.core.replies import SrvRecord, SrvReply

@@ -8,7 +8,7 @@ from matrix_resolve.checking.findings.catalogue import Level
 from matrix_resolve.checking.findings.finding import Finding, found
 from matrix_resolve.checking.findings.seen import Seen, State
 from matrix_resolve.checking.findings.situation import Blame, Situation
-from matrix_resolve.checking.findings.texts import listed, sentence
+from matrix_resolve.checking.texts import listed, sentence
 from matrix_resolve.core.resolution import Step
 
 _WORDS: Final = {

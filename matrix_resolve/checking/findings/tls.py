@@ -4,7 +4,7 @@ from typing import Final
 
 from matrix_resolve.checking.facts import EndpointFacts, TlsFacts, TlsProblem
 from matrix_resolve.checking.findings.fault import Fault
-from matrix_resolve.checking.findings.texts import listed, moment, sentence
+from matrix_resolve.checking.texts import listed, moment, sentence
 from matrix_resolve.errors import shown
 
 _LETS_ENCRYPT: Final = "get one from an authority that peers trust, such as Let's Encrypt"

@@ -2,10 +2,9 @@
 
 from matrix_resolve.checking.facts import TlsProblem
 from matrix_resolve.checking.findings.situation import BY_SRV, Situation
-from matrix_resolve.checking.findings.texts import to_serve
 from matrix_resolve.checking.findings.tls import is_for
+from matrix_resolve.checking.texts import to_serve
 from matrix_resolve.core.names import is_hostname
-from matrix_resolve.core.resolution import Step
 from matrix_resolve.serving import WellKnownDocument, well_known_document
 
 
@@ -31,14 +30,19 @@ def _meant(situation: Situation) -> str | None:
 
 
 def named_by_certificate(situation: Situation) -> str | None:
-    """Return a host that an endpoint shows a certificate for, where it shows none for the name."""
+    """Return a host and port that an endpoint shows a certificate for, where it shows a wrong one.
+
+    Only a host of the same owner: the SRV target, or one below the server name. Whatever answers
+    at a shared address may show the certificate of anybody.
+    """
+    own = f".{situation.name.hostname.lower()}"
     for seen in situation.endpoints:
         tls, target = seen.endpoint.tls, seen.endpoint.target
         if tls is None or tls.certificate is None or tls.problem is not TlsProblem.WRONG_NAME:
             continue
         if situation.step in BY_SRV and is_for(tls, target.host):
             return str(target)
-        hosts = [name for name in tls.certificate.names if is_hostname(name)]
-        if situation.step is Step.DEFAULT_PORT and hosts:
-            return f"{hosts[0]}:{target.port}"
+        for name in tls.certificate.names:
+            if is_hostname(name) and name.lower().endswith(own):
+                return f"{name}:{target.port}"
     return None
