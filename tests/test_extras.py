@@ -8,7 +8,16 @@ import pytest
 import matrix_resolve
 
 # What the extras bring, as far as we import it. `cryptography` and the like come with these.
-LIBRARIES = ["cryptography", "dns", "httpx2", "prometheus_client", "redis", "rich", "trustme"]
+LIBRARIES = [
+    "cryptography",
+    "dns",
+    "httpx2",
+    "prometheus_client",
+    "redis",
+    "rich",
+    "shtab",
+    "trustme",
+]
 NAMES = [
     ("matrix_resolve", "RedisCache", "redis"),
     ("matrix_resolve", "DnspythonLookup", "dnspython"),

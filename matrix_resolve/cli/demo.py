@@ -5,7 +5,7 @@ from typing import Final
 
 from matrix_resolve.cli.arguments import add_no_color
 
-SUMMARY: Final = "start a federation on this machine with a server for each step, and resolve all"
+SUMMARY: Final = "try every step in a federation on this machine"
 EXAMPLES: Final = """
 matrix-resolve demo
 """

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from matrix_resolve.cli.names import Outcome
 
-SUMMARY: Final = "tell the story of each name: what was asked and answered, step by step"
+SUMMARY: Final = "tell what was asked and answered, step by step"
 EXAMPLES: Final = """
 matrix-resolve explain example.org
 matrix-resolve explain --nameserver 9.9.9.9 example.org

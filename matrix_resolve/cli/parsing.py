@@ -1,11 +1,12 @@
 """Which commands there are, and what the words of a command line mean."""
 
 import argparse
+import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NoReturn, Protocol
 
-from matrix_resolve.cli import demo, explain, resolve
+from matrix_resolve.cli import completion, demo, explain, resolve
 
 
 class Command(Protocol):
@@ -34,20 +35,25 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "resolve": resolve,
     "explain": explain,
     "demo": demo,
+    "completion": completion,
 }
 # What is meant where no command is named.
 _DEFAULT: Final = "resolve"
+# Words for which there are options.
+_QUESTIONS: Final = ("help", "version")
+_LIKE_A_COMMAND: Final = re.compile(r"[a-z-]+")
 
 _EPILOG: Final = """\
-`matrix-resolve NAME...` without a command resolves. `matrix-resolve COMMAND --help` tells the
-options of a command and shows examples; options may stand before and after its names.
+`matrix-resolve NAME...` without a command resolves. `matrix-resolve COMMAND
+--help` tells the options of a command and shows examples; they may stand before
+and after its names.
 
-exit status: 0, 1 if something was not as it should be, 2 for wrong usage
+exit status: 0, 1 if something is not as it should be, 2 for wrong usage
 """
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Return the arguments, with `command`, its `parser` and the `whole` parser of all commands.
+    """Return the arguments, with `command` and its `parser`, and the parsers of `whole` and parts.
 
     Wrong usage, `--help` and `--version` end the program (`SystemExit`).
     """
@@ -61,6 +67,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     options, words = _told_apart(given[:end], _with_value(parsers.values()))
     if words and words[0] in COMMANDS:
         command = words.pop(0)
+    elif words and (meant := _meant_by(words)):
+        whole.error(
+            f"`{words[0]}` is no name to resolve; did you mean `{meant}`?"
+            f" (else: `matrix-resolve resolve {words[0]}`)"
+        )
     elif words or end < len(given) or not {"-h", "--help"} & {*options}:
         command = _DEFAULT
     else:
@@ -72,8 +83,26 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args([*options, *(["--"] if hyphened else []), *words])
     if getattr(arguments, "names", None) == []:
         parser.error(f"{command} takes at least one name")
-    arguments.command, arguments.parser, arguments.whole = command, parser, whole
+    arguments.command, arguments.parser = command, parser
+    arguments.whole, arguments.parsers = whole, parsers
     return arguments
+
+
+def _meant_by(words: Sequence[str]) -> str | None:
+    """Return the command that the first word is a mistype of, if that is likely.
+
+    Any word may be the name of a host. One with a dot or a port is taken for it, and one that is
+    not much like a command, the more so if no other follows.
+    """
+    word = words[0].lower()
+    if not _LIKE_A_COMMAND.fullmatch(word):
+        return None
+    if word in _QUESTIONS:
+        return f"--{word}"
+    from difflib import get_close_matches  # seldom needed
+
+    alike = get_close_matches(word, COMMANDS, 1, cutoff=0.7 if len(words) > 1 else 0.8)
+    return alike[0] if alike else None
 
 
 def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
@@ -86,7 +115,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     whole.add_argument("--version", action=_Version, help="print the version")
-    commands = whole.add_subparsers(prog=whole.prog, title="commands", metavar="COMMAND")
+    commands = whole.add_subparsers(prog=whole.prog, title="commands", metavar="COMMAND [...]")
     parsers = {}
     for name, command in COMMANDS.items():
         summary = f"{command.SUMMARY[:1].upper()}{command.SUMMARY[1:]}."

@@ -9,7 +9,7 @@ from matrix_resolve.cli.arguments import add_names, add_output_arguments, add_re
 if TYPE_CHECKING:
     from matrix_resolve.cli.names import Outcome
 
-SUMMARY: Final = "tell in a line where each name leads: where to connect, Host, certificate, step"
+SUMMARY: Final = "tell in a line where each name leads"
 EXAMPLES: Final = """
 matrix-resolve example.org
 matrix-resolve resolve example.org matrix.org:8448

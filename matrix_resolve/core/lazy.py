@@ -14,7 +14,7 @@ from typing import Any, Final
 # Extra -> what is imported of it, as far as we import it ourselves.
 _LIBRARIES: Final[Mapping[str, Sequence[str]]] = {
     "check": ("cryptography",),
-    "cli": ("rich",),
+    "cli": ("rich", "shtab"),
     "dnspython": ("dns",),
     "prometheus": ("prometheus_client",),
     "redis": ("redis",),

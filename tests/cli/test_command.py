@@ -594,6 +594,53 @@ def test_no_color(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     assert "\x1b[" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("explian good.test", "explain"),
+        ("explian", "explain"),
+        ("--json explian good.test", "explain"),
+        ("Explain good.test", "explain"),
+        ("resovle a.example b.example", "resolve"),
+        ("dmeo --no-color x", "demo"),
+        ("completoin", "completion"),
+        ("help", "--help"),
+        ("help explain", "--help"),
+        ("version", "--version"),
+    ],
+)
+def test_a_mistyped_command(given: str, meant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A word that is much like a command is told, and how to resolve it for all that."""
+    assert _exit_status(given.split()) == 2
+    word = next(word for word in given.split() if not word.startswith("-"))
+    told = capsys.readouterr().err
+    assert f"`{word}` is no name to resolve; did you mean `{meant}`?" in told
+    assert f"`matrix-resolve resolve {word}`" in told
+    assert parse(["resolve", word]).names == [word]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "localhost",
+        "localhost good.test",
+        "matrix good.test",
+        "synapse hs",
+        "homeserver a",
+        "conduit a",
+        "explian.test a",
+        "explian:8448 a",
+        "a explian",
+        "-- explian a",
+        "resolve explian a",
+    ],
+)
+def test_names_that_are_no_mistyped_commands(given: str) -> None:
+    """What may well be a host's name is one."""
+    words = [word for word in given.split() if word not in ("--", "resolve")]
+    assert parse(given.split()).names == words
+
+
 def test_without_rich() -> None:
     """Only what is drawn needs the extra, and says so: not lines, JSON, the version and help."""
     code = """
@@ -634,8 +681,7 @@ def test_each_command_has_help_with_examples(
         examples = told.partition("\nexamples:\n")[2].splitlines()
         assert examples
         for line in examples:
-            line, _, _ = line.partition(" < ")
-            line, _, _ = line.partition(" | ")
+            line = re.split(" [<>|] ", line)[0]  # what is the shell's
             word, *rest = shlex.split(line)
             assert word == "matrix-resolve"
             assert parse(rest).command == command
