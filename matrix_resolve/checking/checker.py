@@ -4,13 +4,14 @@ import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from matrix_resolve.checking.collecting import Collection, Parts, Progress
 from matrix_resolve.checking.documents import DocumentReader
 from matrix_resolve.checking.facts import ServerFacts
 from matrix_resolve.checking.places import Places
 from matrix_resolve.checking.probing import EndpointProber
+from matrix_resolve.checking.report import Report
 from matrix_resolve.compose import compose_resolver
 from matrix_resolve.core.addresses import AddressPolicy
 from matrix_resolve.core.names import ServerName
@@ -29,13 +30,25 @@ class Checker:
         self._parts = parts
         self._timeout = timeout
 
+    async def check(
+        self,
+        server_name: str | ServerName,
+        *,
+        expect_closed: bool = False,
+        progress: Progress = lambda _: None,
+    ) -> Report:
+        """Return a report on a server, within the checker's `timeout`, whatever that does.
+
+        With `expect_closed` the server is to be private: that it answers is the fault. `progress`
+        hears what is under way. Raises `InvalidServerNameError`.
+        """
+        facts = await self.look(server_name, progress=progress)
+        return Report.of(facts, expect_closed=expect_closed)
+
     async def look(
         self, server_name: str | ServerName, *, progress: Progress = lambda _: None
     ) -> ServerFacts:
-        """Return what is seen of a server, within the checker's `timeout`, whatever that does.
-
-        `progress` hears what is under way. Raises `InvalidServerNameError`.
-        """
+        """Return what is seen of a server, not judged; all else as of `check`."""
         if isinstance(server_name, str):
             server_name = ServerName.parse(server_name)
         return await Collection(server_name, self._parts, progress).facts(self._timeout)
@@ -86,3 +99,24 @@ async def open_checker(
             prober=EndpointProber(places, address_policy, ssl_context),
         )
         yield Checker(parts, timeout=timeout)
+
+
+async def check_server(
+    server_name: str | ServerName,
+    *,
+    checker: Checker | None = None,
+    expect_closed: bool = False,
+    **settings: Any,
+) -> Report:
+    """Check one server: open a checker with `settings`, check, close it.
+
+    `settings` are the arguments of `open_checker()`. For more than one server, open a checker once:
+    with `checker` that one is used, and no `settings` may be given (`TypeError`). Raises what
+    `Checker.check` raises.
+    """
+    if checker is not None:
+        if settings:
+            raise TypeError(f"checker is given, so {', '.join(settings)} may not be")
+        return await checker.check(server_name, expect_closed=expect_closed)
+    async with open_checker(**settings) as opened:
+        return await opened.check(server_name, expect_closed=expect_closed)

@@ -9,10 +9,10 @@ from attrs import frozen
 
 from matrix_resolve.backends.well_known_aiohttp import AiohttpWellKnownFetcher
 from matrix_resolve.checking.facts import Fetched, FetchFailure
-from matrix_resolve.checking.places import Places
+from matrix_resolve.checking.places import KnownAddresses, Places
 from matrix_resolve.core.addresses import AddressPolicy
 from matrix_resolve.core.names import IPAddress
-from matrix_resolve.core.replies import AddressReply, HttpResponse
+from matrix_resolve.core.replies import HttpResponse
 from matrix_resolve.errors import AddressLookupError, WellKnownFetchError, is_own_trouble
 from matrix_resolve.interfaces import AddressLookup
 from matrix_resolve.transport.attempts import SocketAddress
@@ -36,7 +36,7 @@ class DocumentReader:
 
     async def read_at(self, hostname: str, path: str, address: IPAddress) -> Fetched:
         """Return what stands at a path of a host, as one of its addresses gives it."""
-        lookup = _OneAddress(self.addresses, hostname, address)
+        lookup = KnownAddresses(self.addresses, {hostname.lower(): [address]})
         connect_to = self.places.pinned(hostname, _HTTPS_PORT, address)
         async with self._fetcher(lookup, connect_to) as fetcher:
             return await _get(fetcher, f"https://{hostname}{path}", str(address))
@@ -50,21 +50,6 @@ class DocumentReader:
             ssl_context=self.ssl_context,
             connect_to=connect_to,
         )
-
-
-class _OneAddress:
-    """Finds one address for one host, and those of all others as ever."""
-
-    def __init__(self, addresses: AddressLookup, hostname: str, address: IPAddress) -> None:
-        self._addresses = addresses
-        self._hostname = hostname.lower()
-        self._reply = AddressReply([address])
-
-    async def lookup_addresses(self, hostname: str, /) -> AddressReply:
-        """Return the addresses of a host that redirects lead to, or the one."""
-        if hostname.lower() == self._hostname:
-            return self._reply
-        return await self._addresses.lookup_addresses(hostname)
 
 
 async def _get(fetcher: AiohttpWellKnownFetcher, url: str, address: str | None) -> Fetched:

@@ -1,12 +1,14 @@
-"""Which socket address stands for an address of a host."""
+"""Where hosts are, other than DNS says."""
 
 from collections import ChainMap
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import cast
 
 from attrs import frozen
 
 from matrix_resolve.core.names import IPAddress
+from matrix_resolve.core.replies import AddressReply
+from matrix_resolve.interfaces import AddressLookup
 from matrix_resolve.transport.attempts import SocketAddress
 
 
@@ -29,3 +31,16 @@ class Places:
         place = {(host.lower(), port): self.of(host, port, address)}
         # A chain is for writing too, but nobody writes here.
         return ChainMap(place, cast(MutableMapping[SocketAddress, SocketAddress], self.connect_to))
+
+
+@frozen
+class KnownAddresses:
+    """An `AddressLookup` that knows some hosts (in lower case) itself, and asks for all others."""
+
+    lookup: AddressLookup
+    hosts: Mapping[str, Sequence[IPAddress]]
+
+    async def lookup_addresses(self, hostname: str, /) -> AddressReply:
+        """Return the addresses of a host."""
+        known = self.hosts.get(hostname.lower())
+        return AddressReply(known) if known else await self.lookup.lookup_addresses(hostname)

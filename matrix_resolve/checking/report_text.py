@@ -30,13 +30,13 @@ def _lines(facts: ServerFacts, findings: Sequence[Finding], answers: Answers) ->
             yield from _finding(each)
     yield ""
     yield "What was found"
-    yield from _indented(_found(facts))
-    rows = [_row(each) for each in (*facts.endpoints, *facts.direct)]
+    yield from _indented(found_lines(facts))
+    rows = [endpoint_row(each) for each in (*facts.endpoints, *facts.direct)]
     if rows:
         yield ""
         yield "Endpoints"
-        yield from _indented(_table([_HEAD, *rows]))
-        yield from _indented(_certificates(facts))
+        yield from _indented(_table([ENDPOINT_HEAD, *rows]))
+        yield from _indented(certificate_lines(facts))
 
 
 def _answers(answers: Answers) -> Iterator[str]:
@@ -75,7 +75,8 @@ def _indented(lines: Iterable[str]) -> Iterator[str]:
     return (f"  {line}" for line in lines)
 
 
-def _found(facts: ServerFacts) -> Iterator[str]:
+def found_lines(facts: ServerFacts) -> Iterator[str]:
+    """Yield what was found in DNS and documents; lines that belong to one before are indented."""
     yield "DNS"
     for host in facts.hosts:
         yield f"  {host.hostname}: {_host(host)}"
@@ -114,10 +115,12 @@ def _srv(srv: SrvFacts) -> str:
     return ", ".join(told) + (f" (for {span(srv.ttl)})" if srv.ttl is not None else "")
 
 
-_HEAD: Final = ("address", "target", "TCP", "TLS", "software", "keys")
+ENDPOINT_HEAD: Final = ("address", "target", "TCP", "TLS", "software", "keys")
+"""The headings of `endpoint_row`."""
 
 
-def _row(endpoint: EndpointFacts) -> tuple[str, ...]:
+def endpoint_row(endpoint: EndpointFacts) -> tuple[str, ...]:
+    """Return what was found at an endpoint, a word for each column."""
     tls, keys = endpoint.tls, endpoint.key_document
     software = read_software(endpoint.version)
     if endpoint.is_forbidden:
@@ -141,7 +144,7 @@ def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
         yield "  ".join(cells).rstrip()
 
 
-def _certificates(facts: ServerFacts) -> Iterator[str]:
+def certificate_lines(facts: ServerFacts) -> Iterator[str]:
     """Yield each certificate once, with where it was seen."""
     seen: dict[str, list[str]] = {}
     for each in (*facts.endpoints, *facts.direct):

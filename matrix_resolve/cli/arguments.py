@@ -31,8 +31,13 @@ def add_names(parser: argparse.ArgumentParser) -> None:
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     """Add `json` and `no_color`."""
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    add_json(parser)
     add_no_color(parser)
+
+
+def add_json(parser: "argparse._ActionsContainer") -> None:
+    """Add `json`."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
 
 
 def add_no_color(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +49,20 @@ def add_no_color(parser: argparse.ArgumentParser) -> None:
 
 def add_resolver_arguments(parser: argparse.ArgumentParser) -> None:
     """Add `nameserver`, `ssl_context`, `allow_private` and `timeout`, for `names.resolver_for`."""
+    add_network_arguments(parser)
+    parser.add_argument(
+        "--timeout",
+        type=seconds,
+        default=15.0,
+        metavar="SECONDS",
+        help="the most that it may take to find where a name leads: two thirds of it for the"
+        " well-known request, one third for a DNS question; and a third more for the addresses"
+        " (default: %(default)g)",
+    )
+
+
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add `nameserver`, `ssl_context` and `allow_private`."""
     parser.add_argument(
         "--nameserver",
         action="append",
@@ -60,15 +79,6 @@ def add_resolver_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--allow-private", action="store_true", help="allow private and loopback addresses"
-    )
-    parser.add_argument(
-        "--timeout",
-        type=seconds,
-        default=15.0,
-        metavar="SECONDS",
-        help="the most that it may take to find where a name leads: two thirds of it for the"
-        " well-known request, one third for a DNS question; and a third more for the addresses"
-        " (default: %(default)g)",
     )
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NoReturn, Protocol
 
-from matrix_resolve.cli import completion, demo, explain, resolve
+from matrix_resolve.cli import check, completion, demo, explain, resolve
 
 
 class Command(Protocol):
@@ -34,6 +34,7 @@ class Command(Protocol):
 COMMANDS: Final[Mapping[str, Command]] = {
     "resolve": resolve,
     "explain": explain,
+    "check": check,
     "demo": demo,
     "completion": completion,
 }
