@@ -70,8 +70,10 @@ if TYPE_CHECKING:
     )
     from matrix_resolve.resolver import Resolver
     from matrix_resolve.serving import (
+        SupportContact,
         WellKnownDocument,
         client_well_known_document,
+        support_well_known_document,
         well_known_document,
         well_known_routes,
     )
@@ -100,6 +102,7 @@ _MODULES = {
     "ResolverEvent": "matrix_resolve.hooks",
     "ResolverHook": "matrix_resolve.hooks",
     "StaleServed": "matrix_resolve.hooks",
+    "SupportContact": "matrix_resolve.serving",
     "TaskFailed": "matrix_resolve.hooks",
     "TieredCache": "matrix_resolve.backends.cache_tiered",
     "WellKnownDocument": "matrix_resolve.serving",
@@ -107,6 +110,7 @@ _MODULES = {
     "open_federation_client": "matrix_resolve.federation",
     "open_resolver": "matrix_resolve.compose",
     "resolve_server_name": "matrix_resolve.compose",
+    "support_well_known_document": "matrix_resolve.serving",
     "well_known_document": "matrix_resolve.serving",
     "well_known_routes": "matrix_resolve.serving",
 }
@@ -168,6 +172,7 @@ __all__ = [
     "SrvReply",
     "StaleServed",
     "Step",
+    "SupportContact",
     "Target",
     "TaskFailed",
     "TieredCache",
@@ -181,6 +186,7 @@ __all__ = [
     "open_federation_client",
     "open_resolver",
     "resolve_server_name",
+    "support_well_known_document",
     "well_known_document",
     "well_known_routes",
 ]

@@ -34,6 +34,7 @@ FACE = "__init__"
 DOORS = (
     "resolver",
     "federation",
+    "serving",
     "backends.cache_redis",
     "backends.dns_aiodns",
     "backends.dns_dnspython",

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import attrs
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry
 
@@ -169,12 +170,25 @@ async def test_watching_it(
 
 async def test_serving_delegation() -> None:
     """The application serves both files."""
-    app = run(block("python", "well_known_routes("))["app"]
+    app = run(block("python", "app.add_routes(well_known_routes("))["app"]
     async with TestClient(TestServer(app)) as client:
         server = await client.get("/.well-known/matrix/server")
         assert await server.json() == {"m.server": "example.org:443"}
         users = await client.get("/.well-known/matrix/client")
         assert (await users.json())["m.homeserver"] == {"base_url": "https://matrix.example.org"}
+
+
+async def test_serving_support() -> None:
+    """The application serves the document that names the contacts."""
+    app = web.Application()
+    app.add_routes(run(block("python", "SupportContact("))["routes"])
+    async with TestClient(TestServer(app)) as client:
+        support = await (await client.get("/.well-known/matrix/support")).json()
+    assert [contact["role"] for contact in support["contacts"]] == [
+        "m.role.admin",
+        "m.role.security",
+    ]
+    assert support["support_page"] == "https://example.org/support"
 
 
 def test_every_event_is_named() -> None:
