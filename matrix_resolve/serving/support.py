@@ -24,6 +24,8 @@ _ROLES: Final = (ADMIN_ROLE, SECURITY_ROLE)
 # Appendix "Common Namespaced Identifier Grammar".
 _ROLE = re.compile(r"[a-z][a-z0-9_.-]{0,254}")
 
+_NO_CONTACTS: Final = "contacts is a list of SupportContact"
+
 # Appendix "User Identifiers", with those of old that still are in use.
 _LOCALPART = re.compile(r"[\x21-\x39\x3b-\x7e]+")
 _LONGEST_USER_ID: Final = 255
@@ -89,9 +91,11 @@ def support_well_known_document(
     Raises `ValueError` for a `contacts` that holds anything else, for a URL without scheme or host
     or with userinfo, for neither of them, and for a `max_age` as `well_known_document` does.
     """
-    listed = tuple(contacts) if isinstance(contacts, Iterable) else (None,)
+    if not isinstance(contacts, Iterable):
+        raise ValueError(_NO_CONTACTS)
+    listed = tuple(contacts)
     if not all(isinstance(contact, SupportContact) for contact in listed):
-        raise ValueError("contacts is a list of SupportContact")
+        raise ValueError(_NO_CONTACTS)
     if not listed and support_page is None:
         raise ValueError("a support document has contacts or a support_page")
     content: dict[str, object] = {}
