@@ -6,7 +6,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NoReturn, Protocol
 
-from matrix_resolve.cli import check, completion, demo, explain, resolve
+from matrix_resolve.cli import check, completion, demo, explain, resolve, serve
 
 
 class Command(Protocol):
@@ -35,6 +35,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "resolve": resolve,
     "explain": explain,
     "check": check,
+    "serve": serve,
     "demo": demo,
     "completion": completion,
 }
