@@ -84,17 +84,22 @@ class Synapse(Server):
         return False
 
 
-@contextmanager
-def running_synapse(directory: Path, name: str) -> Iterator[Synapse]:
-    """Run a Synapse; without one installed the test is skipped, in CI it fails.
+def synapse_python() -> Path:
+    """Return the interpreter of Synapse: `SYNAPSE_PYTHON`, else that of `.venv-synapse` here.
 
-    Its interpreter is `SYNAPSE_PYTHON`, else that of `.venv-synapse` in the project's directory.
+    Without one installed the test is skipped, in CI it fails.
     """
     # Absolute, as Synapse runs in a directory of its own; not resolved: a link is the environment.
     python = Path(os.environ.get("SYNAPSE_PYTHON") or _VENV / "bin" / "python").absolute()
     if not python.exists():
         not_installed("Synapse")
-    synapse = Synapse(python, directory, name)
+    return python
+
+
+@contextmanager
+def running_synapse(directory: Path, name: str) -> Iterator[Synapse]:
+    """Run a Synapse."""
+    synapse = Synapse(synapse_python(), directory, name)
     try:
         synapse.start()
         yield synapse
