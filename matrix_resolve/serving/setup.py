@@ -189,9 +189,13 @@ def _delegation(name: ServerName, target: ServerName, is_given: bool) -> tuple[b
             f"No delegation is needed: without a document too servers connect to {default}"
             " (unless there are SRV records), where they demand a certificate for that name.",
         )
-    return (
-        True,
-        True,
+    reason = (
         f"Delegation is needed unless the homeserver answers at https://{default} with a"
-        f" certificate for {name}. If it does, serve no {SERVER_PATH}.",
+        f" certificate for {name}. If it does, serve no {SERVER_PATH}."
     )
+    if target.port is None and not target.is_ip_literal:
+        reason += (
+            f" As {target} is named without a port, servers look for SRV records of it, and"
+            f" without any connect to port {DEFAULT_PORT}."
+        )
+    return True, True, reason

@@ -1,4 +1,7 @@
-"""Web servers of others, set up by nothing but the snippets, on loopback and without privileges."""
+"""Web servers of others, set up by nothing but the snippets, on loopback and without privileges.
+
+`APACHE_MODULES` names the folder of Apache's modules, where that is not Debian's.
+"""
 
 import os
 import re
@@ -83,10 +86,18 @@ _CADDY = """
 class SiteServer(Server):
     """A web server that does what the snippet for `setup` says; its ports are mapped to free ones.
 
-    `at` tells the socket address that stands for each port.
+    On the way to a homeserver with TLS the authority `homeserver_ca` is trusted, in the place of
+    those that the machine trusts. `at` tells the socket address that stands for each port.
     """
 
-    def __init__(self, program: Program, executable: str, directory: Path, setup: Setup) -> None:
+    def __init__(
+        self,
+        program: Program,
+        executable: str,
+        directory: Path,
+        setup: Setup,
+        homeserver_ca: bytes | None = None,
+    ) -> None:
         super().__init__(directory)
         self._program = program
         self._executable = executable
@@ -94,6 +105,10 @@ class SiteServer(Server):
         self.setup = setup
         authority = trustme.CA()
         self.ca_pem = authority.cert_pem.bytes()
+        # What is trusted on the way to the homeserver: what the machine trusts, for one's own.
+        self._trusted = directory / "trusted" / "authority.pem"
+        self._trusted.parent.mkdir()
+        self._trusted.write_bytes(homeserver_ca or self.ca_pem)
         for host in setup.hosts:
             own = directory / "live" / host.bare_host
             own.mkdir(parents=True)
@@ -119,25 +134,30 @@ class SiteServer(Server):
             "/var/www/matrix/": "www",
         }.items():
             text = text.replace(folder, f"{self.directory}/{own}/")
-        return text
+        return text.replace("/etc/ssl/certs/ca-certificates.crt", str(self._trusted))
 
     def command(self) -> Sequence[str]:
         ports = {port for host in self.setup.hosts for port in host.ports}
         self.at = {port: self.address if port == 443 else (IP, free_port()) for port in ports}
         config = self.directory / "config"
         config.write_text(self._config(self._here(self._snippet.text)))
+        environment = {
+            "SSL_CERT_FILE": self._trusted,
+            "SSL_CERT_DIR": self._trusted.parent,
+            "XDG_DATA_HOME": self.directory,
+            "XDG_CONFIG_HOME": self.directory,
+        }
         match self._program:
             case Program.NGINX:
-                prefix = f"{self.directory}/"
-                return [self._executable, "-e", "stderr", "-p", prefix, "-c", str(config)]
+                arguments = ["-e", "stderr", "-p", f"{self.directory}/", "-c", config]
             case Program.APACHE:
-                return [self._executable, "-D", "FOREGROUND", "-f", str(config)]
+                arguments = ["-D", "FOREGROUND", "-f", config]
             case Program.HAPROXY:
-                return [self._executable, "-db", "-f", str(config)]
+                arguments = ["-db", "-f", config]
             case _:
-                home = [f"XDG_DATA_HOME={self.directory}", f"XDG_CONFIG_HOME={self.directory}"]
-                run = [self._executable, "run", "--adapter", "caddyfile", "--config", str(config)]
-                return ["env", *home, *run]
+                arguments = ["run", "--adapter", "caddyfile", "--config", config]
+        settings = [f"{name}={value}" for name, value in environment.items()]
+        return ["env", *settings, self._executable, *map(str, arguments)]
 
     def _config(self, snippet: str) -> str:
         """Return the whole configuration: ports and certificates are all that is changed."""
@@ -203,7 +223,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_site(program: Program, directory: Path, setup: Setup) -> Iterator[SiteServer]:
+def running_site(
+    program: Program, directory: Path, setup: Setup, homeserver_ca: bytes | None = None
+) -> Iterator[SiteServer]:
     """Give a web server that runs; without one installed the test is skipped, in CI it fails.
 
     Caddy, which is large, may be missing in CI too.
@@ -214,7 +236,7 @@ def running_site(program: Program, directory: Path, setup: Setup) -> Iterator[Si
         if program is Program.CADDY:
             pytest.skip(f"{name} is not installed")
         not_installed(name)
-    server = SiteServer(program, executable, directory, setup)
+    server = SiteServer(program, executable, directory, setup, homeserver_ca)
     try:
         server.start()
         yield server

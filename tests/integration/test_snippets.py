@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
+import trustme
 from programs import reaching
 from site_servers import EXECUTABLES, SiteServer, running_site
 
@@ -36,46 +38,43 @@ HOSTILE = [
 ]
 
 
-class Homeserver:
-    """What stands behind the web server: it answers with what it got."""
+async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Stand behind the web server: tell what comes in, until the connection ends."""
+    with suppress(asyncio.IncompleteReadError, ConnectionError):
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            pairs = (line.partition(": ") for line in head)
+            headers = {name.lower(): value for name, _, value in pairs}
+            body = await reader.readexactly(int(headers.get("content-length", 0)))
+            told = {"line": head[0], "headers": headers, "length": len(body)}
+            content = json.dumps(told).encode()
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                b"Content-Length: %d\r\n\r\n%b" % (len(content), content)
+            )
+            await writer.drain()
+    writer.close()
 
-    url = ""
 
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Tell the path, the headers and the length of the body, until the connection ends."""
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-                headers = {
-                    name.lower(): value
-                    for name, _, value in (line.partition(": ") for line in head)
-                }
-                body = await reader.readexactly(int(headers.get("content-length", 0)))
-                told = {"line": head[0], "headers": headers, "length": len(body)}
-                content = json.dumps(told).encode()
-                writer.write(
-                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-                    b"Content-Length: %d\r\n\r\n%b" % (len(content), content)
-                )
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
+@asynccontextmanager
+async def running_homeserver(ssl_context: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """Run a homeserver on loopback, and give its port."""
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=ssl_context)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            if getattr(task.get_coro(), "__name__", "") == answer.__name__:
+                task.cancel()
+                await asyncio.wait([task])
 
 
 @pytest.fixture
-async def homeserver() -> AsyncIterator[Homeserver]:
-    """A homeserver on loopback."""
-    homeserver = Homeserver()
-    server = await asyncio.start_server(homeserver.answer, "127.0.0.1", 0)
-    homeserver.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    yield homeserver
-    server.close()
-    for task in asyncio.all_tasks() - {asyncio.current_task()}:
-        if task.get_coro().__qualname__ == "Homeserver.answer":  # type: ignore[union-attr]
-            task.cancel()
-            await asyncio.wait([task])
+async def homeserver() -> AsyncIterator[str]:
+    """The URL of a homeserver."""
+    async with running_homeserver() as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(params=list(EXECUTABLES))
@@ -87,10 +86,14 @@ def program(request: pytest.FixtureRequest) -> Program:
 
 @asynccontextmanager
 async def published(
-    program: Program, directory: Path, federation: LoopbackFederation, setup: Setup
+    program: Program,
+    directory: Path,
+    federation: LoopbackFederation,
+    setup: Setup,
+    homeserver_ca: bytes | None = None,
 ) -> AsyncIterator[tuple[SiteServer, Resolver, FederationClient]]:
     """Run the web server, and give what reaches it under its names."""
-    with running_site(program, directory, setup) as site:
+    with running_site(program, directory, setup, homeserver_ca) as site:
         there = {}
         for host in setup.hosts:
             for port in host.ports:
@@ -125,7 +128,7 @@ async def published(
 async def test_peers_reach_the_homeserver(
     tmp_path: Path,
     loopback_federation: LoopbackFederation,
-    homeserver: Homeserver,
+    homeserver: str,
     program: Program,
     server_name: str,
     delegate_to: str | None,
@@ -135,7 +138,7 @@ async def test_peers_reach_the_homeserver(
     """A resolver reads the document, and a large request arrives as it was sent."""
     if program is Program.CADDY and "[" in f"{server_name}{delegate_to}":
         pytest.skip("Caddy takes the certificate of its own address, which is another here")
-    setup = plan_setup(server_name, delegate_to, homeserver=homeserver.url)
+    setup = plan_setup(server_name, delegate_to, homeserver=homeserver)
     async with published(program, tmp_path, loopback_federation, setup) as (_, resolver, client):
         resolution = await resolver.resolve(server_name)
         assert resolution.step is Step(step)
@@ -185,3 +188,41 @@ async def test_whatever_stands_in_a_document(
     ):
         assert response.status == 200
         assert await response.json() == json.loads(document.body)
+
+
+@pytest.mark.parametrize(
+    ("certificate_for", "is_trusted", "answers"),
+    [
+        pytest.param("localhost", True, True, id="good"),
+        pytest.param("localhost", False, False, id="of a stranger"),
+        pytest.param("other.example", True, False, id="for another name"),
+    ],
+)
+async def test_a_homeserver_with_tls(
+    tmp_path: Path,
+    loopback_federation: LoopbackFederation,
+    program: Program,
+    certificate_for: str,
+    is_trusted: bool,
+    answers: bool,
+) -> None:
+    """Its certificate is verified, and must be for the name that it is reached by."""
+    authority = trustme.CA()
+    issuer = authority if is_trusted else trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    issuer.issue_cert(certificate_for).configure_cert(context)
+    async with running_homeserver(context) as port:
+        setup = plan_setup(NAME, homeserver=f"https://localhost:{port}")
+        ca_pem = authority.cert_pem.bytes()
+        async with (
+            published(program, tmp_path, loopback_federation, setup, ca_pem) as (_, _, client),
+            client.request("GET", NAME, PATH) as response,
+        ):
+            assert (response.status == 200) == answers
+            if answers:
+                seen = await response.json()
+                assert seen["line"] == f"GET {PATH} HTTP/1.1"
+                host = f"localhost:{port}" if program is Program.APACHE else f"{NAME}:443"
+                assert seen["headers"]["host"] == host
+            else:
+                assert response.status >= 500

@@ -93,6 +93,14 @@ def test_without_a_homeserver_only_documents_are_served() -> None:
     assert (own.host, own.ports, own.homeserver) == (OWN, (443,), None)
 
 
+@pytest.mark.parametrize(
+    ("delegate_to", "is_told"), [(HS, True), (f"{HS}:443", False), ("192.0.2.1", False)]
+)
+def test_what_a_missing_port_means_is_told(delegate_to: str, is_told: bool) -> None:
+    """Servers ask for SRV records first, and not of an address."""
+    assert ("servers look for SRV records" in plan_setup(OWN, delegate_to).reason) == is_told
+
+
 def test_an_ignored_delegation_is_told() -> None:
     """Peers of a name with a port ask for no document, so delegate_to is for nothing."""
     assert "has no effect" in plan_setup(f"{OWN}:8448", HS).reason

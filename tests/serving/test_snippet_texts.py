@@ -21,7 +21,7 @@ from matrix_resolve.serving import (
     support_well_known_document,
     well_known_document,
 )
-from matrix_resolve.serving.snippets.lines import body_text
+from matrix_resolve.serving.snippets.lines import AUTHORITIES, body_text
 
 WEB_SERVERS = [program for program in Program if program is not Program.SYNAPSE]
 HOMESERVER = "http://127.0.0.1:8008"
@@ -149,7 +149,7 @@ def test_a_homeserver_that_speaks_tls_is_verified(program: Program) -> None:
         Program.NGINX: "proxy_ssl_verify on;",
         Program.CADDY: "reverse_proxy https://hs.internal:8443",
         Program.APACHE: "SSLProxyVerify require",
-        Program.HAPROXY: "ssl verify required ca-file @system-ca sni str(hs.internal)",
+        Program.HAPROXY: f"ssl verify required ca-file {AUTHORITIES} sni str(hs.internal)",
     }
     assert words[program] in text
     plain = proxy_snippet(program, "a.example", HOMESERVER)

@@ -5,6 +5,7 @@ from matrix_resolve.serving.arguments import HTTPS_PORT
 from matrix_resolve.serving.documents import WellKnownDocument
 from matrix_resolve.serving.setup import Homeserver, Setup, VirtualHost
 from matrix_resolve.serving.snippets.lines import (
+    AUTHORITIES,
     by_precedence,
     content_type,
     indented,
@@ -34,22 +35,25 @@ def document_lines(host: VirtualHost, document: WellKnownDocument) -> list[str]:
 
 def proxy_lines(_: VirtualHost, homeserver: Homeserver) -> list[str]:
     """Return what hands requests on, their paths byte for byte."""
-    lines = [
+    if homeserver.is_https:
+        way = [
+            "# With On the homeserver's certificate would have to be for the Host of the request.",
+            "ProxyPreserveHost Off",
+            "SSLProxyEngine On",
+            "SSLProxyVerify require",
+            "SSLProxyVerifyDepth 3",
+            f"SSLProxyCACertificateFile {AUTHORITIES}",
+        ]
+    else:
+        way = ["ProxyPreserveHost On"]
+    return [
         "# NoDecode and nocanon: signatures cover the path as it was sent.",
         "AllowEncodedSlashes NoDecode",
-        "ProxyPreserveHost On",
+        *way,
         'RequestHeader set X-Forwarded-Proto "https"',
         f'ProxyPass "/_matrix/" "{homeserver.url}/_matrix/" nocanon',
         f'ProxyPassReverse "/_matrix/" "{homeserver.url}/_matrix/"',
     ]
-    if homeserver.is_https:
-        lines += [
-            "SSLProxyEngine On",
-            "SSLProxyVerify require",
-            "SSLProxyVerifyDepth 3",
-            "SSLProxyCACertificateFile /etc/ssl/certs/ca-certificates.crt",
-        ]
-    return lines
 
 
 def site_lines(setup: Setup) -> list[str]:

@@ -6,6 +6,7 @@ from matrix_resolve.core.names import parse_ip_literal
 from matrix_resolve.serving.documents import WellKnownDocument
 from matrix_resolve.serving.setup import Homeserver, Setup, VirtualHost
 from matrix_resolve.serving.snippets.lines import (
+    AUTHORITIES,
     body_text,
     by_precedence,
     content_type,
@@ -79,7 +80,7 @@ def _is_for(host: VirtualHost) -> str:
 def _backend(homeserver: Homeserver) -> list[str]:
     tls = ""
     if homeserver.is_https:
-        tls = " ssl verify required ca-file @system-ca"
+        tls = f" ssl verify required ca-file {AUTHORITIES}"
         if parse_ip_literal(homeserver.host.strip("[]")) is None:
             tls += f" sni str({homeserver.host})"
     return [

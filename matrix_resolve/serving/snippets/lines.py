@@ -16,6 +16,8 @@ from matrix_resolve.serving.documents import WellKnownDocument
 from matrix_resolve.serving.setup import Setup, VirtualHost
 
 INDENT: Final = "    "
+AUTHORITIES: Final = "/etc/ssl/certs/ca-certificates.crt"
+"""Where Debian and its kin keep the certificate authorities that the machine trusts."""
 # nginx takes no word of over 4 kB.
 LONGEST_TEXT: Final = 3500
 

@@ -5,6 +5,7 @@ from typing import Final
 from matrix_resolve.serving.documents import WellKnownDocument
 from matrix_resolve.serving.setup import Homeserver, Setup, VirtualHost
 from matrix_resolve.serving.snippets.lines import (
+    AUTHORITIES,
     body_text,
     by_precedence,
     content_type,
@@ -17,12 +18,17 @@ _LONGEST_NAME: Final = 46
 
 
 def document_lines(_: VirtualHost, document: WellKnownDocument) -> list[str]:
-    """Return a location that is the document; within single quotes only \\ and ' are special."""
-    body = body_text(document).replace("\\", r"\\")
+    """Return a location that is the document; in single quotes nginx leaves \\u as it is."""
     headers = [f'add_header {name} "{value}" always;' for name, value in other_headers(document)]
     return [
         f"location = {document.path} {{",
-        *indented([f"default_type {content_type(document)};", *headers, f"return 200 '{body}';"]),
+        *indented(
+            [
+                f"default_type {content_type(document)};",
+                *headers,
+                f"return 200 '{body_text(document)}';",
+            ]
+        ),
         "}",
     ]
 
@@ -44,7 +50,7 @@ def proxy_lines(_: VirtualHost, homeserver: Homeserver) -> list[str]:
             "proxy_ssl_server_name on;",
             "proxy_ssl_verify on;",
             "proxy_ssl_verify_depth 3;",
-            "proxy_ssl_trusted_certificate /etc/ssl/certs/ca-certificates.crt;",
+            f"proxy_ssl_trusted_certificate {AUTHORITIES};",
         ]
     return ["location ^~ /_matrix/ {", *indented(directives), "}"]
 
