@@ -210,7 +210,7 @@ async def test_host_that_nginx_does_not_know(
     async with started(nginx, loopback_federation, HS) as (resolver, client):
         resolution = await resolver.resolve(HS)
         assert refused(resolution).temporary
-        with pytest.raises(ConnectError, match="unrecognized name"):
+        with pytest.raises(ConnectError, match="no certificate for this name"):
             async with client.request("GET", f"{HS}:443", VERSION):
                 pass
     assert nginx.requests() == []
