@@ -233,6 +233,11 @@ def of_documents() -> Iterator[Row]:
     )
     leads = resolution("6", NAME, None, [f"{NAME}:8448"], trail=(told,))
     yield Row("document-unreachable", E, closed(six, documents=(), resolution=leads), "500")
+    gone = evolve(told, answer=NotDelegated("status 404"))
+    leads = resolution("6", NAME, None, [f"{NAME}:8448"], trail=(gone,))
+    yield Row("delegation-missing", E, closed(six, documents=(), resolution=leads))
+    unsaid = failed("the policy forbids it", is_refused=True)
+    yield Row("document-unreachable", E, unread(unsaid), "forbids")
 
 
 def of_headers(good: Fetched, delegated: ServerFacts) -> Iterator[Row]:
@@ -467,6 +472,11 @@ def of_clients() -> Iterator[Row]:
         none = evolve(good, versions=versions)
         yield Row("client-api-wrong", W, evolve(six, client=none), "versions")
     yield Row("support-missing", N, evolve(six, client=evolve(good, support=fetched(404))))
+    ours = failed("no descriptor", is_own=True)
+    blind = evolve(good, document=ours, support=ours)
+    yield Row("alias-at-name", N, at_host(evolve(six, client=blind), NAME, canonical_name="a.test"))
+    blind = evolve(good, versions=ours, support=fetched(404))
+    yield Row("support-missing", N, evolve(six, client=blind))
     for support in (
         fetched(500),
         fetched(200, b"x"),

@@ -281,7 +281,7 @@ _fetched = _built(
     address=st.none() | _text,
     hops=st.lists(_response, max_size=3).map(tuple),
     response=st.none() | _response,
-    failure=st.none() | st.none() | _failure,
+    failure=st.none() | _failure,
     seconds=_number,
 )
 _certificate = _built(
@@ -320,7 +320,7 @@ _endpoint = _built(
     target=_target,
     address=_address,
     tries=st.integers(1, 3),
-    problem=st.none() | st.none() | st.sampled_from(TcpProblem),
+    problem=st.none() | st.sampled_from(TcpProblem),
     reason=_text,
     tls=st.none() | _tls,
     without_sni=st.none() | _tls,
@@ -379,7 +379,7 @@ _facts = _built(
 )
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(facts=_facts, expect_closed=st.booleans())
 def test_any_facts_make_a_report(facts: ServerFacts, expect_closed: bool) -> None:
     """Nothing is raised, and what comes out is JSON and printable, whatever was seen."""

@@ -40,7 +40,7 @@ def _shape(situation: Situation, delegated: ServerName) -> Iterator[Finding]:
     if situation.leads_to_itself:
         fact = f'"m.server" is {delegated}: where peers would go without a document.'
         yield found("document-to-itself", fact, "It does no harm, and can go.", place)
-    elif situation.step is Step.WELL_KNOWN_DEFAULT_PORT:
+    elif situation.step is Step.WELL_KNOWN_DEFAULT_PORT and not delegated.is_ip_literal:
         fact = f'"m.server" is {delegated}, without a port and without SRV records, so peers use '
         fact += "port 8448."
         meant = to_serve(name.hostname, well_known_document(name, f"{delegated.hostname}:443"))
