@@ -46,6 +46,18 @@ def meant_by(text: str) -> Iterator[str]:
     yield f"[{host}]"
 
 
+def what_it_is(text: str) -> str | None:
+    """Say what it is that holds the name, where that is plainer than what is wrong with it."""
+    text = text.strip()
+    if text.startswith(SIGILS):
+        return "it is an identifier that holds one"
+    if "//" in text or text.lower().startswith("matrix:"):
+        return "it is a URL"
+    if "[" not in text and text.count(":") > 1:
+        return "an IPv6 address belongs in brackets"
+    return None
+
+
 def in_ascii(hostname: str) -> str:
     """Return an internationalised name in its `xn--` form, as it is where that can't be told.
 

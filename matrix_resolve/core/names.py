@@ -12,7 +12,7 @@ from typing import Self
 
 from attrs import field, frozen
 
-from matrix_resolve.core.meant import SIGILS, meant_by
+from matrix_resolve.core.meant import SIGILS, meant_by, what_it_is
 from matrix_resolve.errors import InvalidServerNameError
 
 IPAddress = IPv4Address | IPv6Address
@@ -66,7 +66,8 @@ class ServerName:
             return cls._parse(text)
         except InvalidServerNameError as error:
             meant = _suggestion(text) if isinstance(text, str) else None
-            raise InvalidServerNameError(text, error.reason, meant) from None
+            reason = error.reason if meant is None else what_it_is(text) or error.reason
+            raise InvalidServerNameError(text, reason, meant) from None
 
     @classmethod
     def of(cls, identifier: str) -> Self:

@@ -118,6 +118,30 @@ def test_what_is_meant(given_text: str, meant: str) -> None:
     assert str(ServerName.parse(meant)) == meant
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("@alice:a.example", "it is an identifier that holds one"),
+        (" #room:a.example", "it is an identifier that holds one"),
+        ("https://a.example/", "it is a URL"),
+        ("//a.example", "it is a URL"),
+        ("Matrix:u/alice:a.example", "it is a URL"),
+        ("::1", "an IPv6 address belongs in brackets"),
+        ("a.example.", "the hostname has an empty label (a dot too many)"),
+        ("[::1]:", "the port must be a number from 1 to 65535"),
+        # Where nothing can be suggested, it is told what is wrong.
+        ("@alice", "the hostname holds characters other than letters, digits, '-' and '.'"),
+        ("https://", "the port must be a number from 1 to 65535"),
+        ("a:b:c", "the port must be a number from 1 to 65535"),
+    ],
+)
+def test_the_reason_says_what_it_is(text: str, reason: str) -> None:
+    """What is plainly something else is told as that."""
+    with pytest.raises(InvalidServerNameError) as caught:
+        ServerName.parse(text)
+    assert caught.value.reason == reason
+
+
 @pytest.mark.parametrize("text", NOT_TO_BE_TOLD)
 def test_what_can_not_be_told(text: str) -> None:
     """Nothing is suggested where it would be a guess, or is no server name either."""
