@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import ssl
 import subprocess
 import sys
@@ -556,6 +557,24 @@ def test_a_pipe_that_nobody_reads(arguments: list[str], status: int) -> None:
         assert run_with_output_to(writing, arguments) == (status, b"")
     finally:
         os.close(writing)
+
+
+async def test_an_interrupt(loopback_federation: LoopbackFederation) -> None:
+    """Ctrl-C ends the command at once and without a word, with the status of the signal."""
+    loopback_federation.dns_faults["*", "*"] = DnsFault.SILENT
+    command = [sys.executable, "-W", "error", "-m", "matrix_resolve", "--timeout", "600"]
+    running = await asyncio.create_subprocess_exec(
+        *command,
+        *("--nameserver", loopback_federation.nameserver, "a.example"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        while not loopback_federation.dns_questions:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        running.send_signal(signal.SIGINT)
+        assert await running.communicate() == (b"", b"")
+    assert running.returncode == 130
 
 
 @pytest.mark.parametrize("arguments", [["192.0.2.1"], ["explain", "--allow-private", "192.0.2.1"]])
