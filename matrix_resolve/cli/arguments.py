@@ -128,10 +128,12 @@ def _trusting(path: str) -> "ssl.SSLContext":
     import ssl
 
     from matrix_resolve.transport.tls import default_ssl_context
+    from matrix_resolve.transport.tls_words import tls_in_words
 
     context = default_ssl_context()
     try:
         context.load_verify_locations(path)
-    except (OSError, ssl.SSLError) as error:
-        raise argparse.ArgumentTypeError(f"{path!r} can't be used: {error}") from error
+    except OSError as error:
+        told = tls_in_words(error) if isinstance(error, ssl.SSLError) else error.strerror
+        raise argparse.ArgumentTypeError(f"{path!r} can't be used: {told}") from error
     return context
