@@ -4,13 +4,15 @@ import asyncio
 import io
 import json
 import re
+from functools import partial
+from pathlib import Path
 
 import pytest
 from command_line import Command
 from rich.console import Console
 
 from matrix_resolve import AddressPolicy, AskAddresses, MatrixResolveError, Policy
-from matrix_resolve.cli import main
+from matrix_resolve.cli import main, names
 from matrix_resolve.cli.explain import story_json, story_tree
 from matrix_resolve.cli.heard import Heard
 from matrix_resolve.cli.names import Outcome, look_up
@@ -162,6 +164,21 @@ async def test_redirects_are_told(loopback_federation: LoopbackFederation) -> No
     add("c.example", redirects_to=f"https://a.example{WELL_KNOWN}")
     outcome = await _looked_up(loopback_federation, "a.example")
     assert len(story_json(outcome)["redirects"]) == 3
+
+
+async def test_the_command_tells_redirects(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The command line hears of redirects; only ports are others here."""
+    federation = command.federation
+    federation.add("a.example", redirects_to=f"https://b.example{WELL_KNOWN}")
+    federation.add("b.example", delegates_to="c.example")
+    (tmp_path / "ca.pem").write_bytes(federation.ca_pem)
+    on_loopback = partial(compose_resolver, connect_to=federation.connect_to)
+    monkeypatch.setattr(names, "compose_resolver", on_loopback)
+    status, out, _ = await command("--ca", str(tmp_path / "ca.pem"), "explain", "a.example")
+    assert (status, "step 3.5, taken" in out) == (0, True)
+    assert f"── redirected (302) to https://b.example{WELL_KNOWN}\n" in out
 
 
 async def test_aliases_are_told(loopback_federation: LoopbackFederation) -> None:
