@@ -6,7 +6,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NoReturn, Protocol
 
-from matrix_resolve.cli import check, completion, demo, explain, resolve, serve
+from matrix_resolve.cli import bulk, check, completion, demo, explain, resolve, serve
 
 
 class Command(Protocol):
@@ -36,6 +36,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "explain": explain,
     "check": check,
     "serve": serve,
+    "bulk": bulk,
     "demo": demo,
     "completion": completion,
 }

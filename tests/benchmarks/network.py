@@ -17,6 +17,7 @@ from matrix_resolve import (
     AiodnsLookup,
     AiohttpWellKnownFetcher,
     MemoryCache,
+    Policy,
     Resolver,
 )
 from tests.benchmarks.network_server import ZONE
@@ -61,9 +62,17 @@ class Network:
         """Where to dial in place of any host."""
         return _Everywhere((LOOPBACK, self.web))
 
+    @classmethod
+    def told(cls, dns: int, web: int, authority: str) -> "Network":
+        """Return the network that the servers have told of."""
+        context = ssl.create_default_context(cadata=authority)
+        context.hostname_checks_common_name = False
+        context.set_alpn_protocols(["http/1.1"])
+        return cls(dns=dns, web=web, authority=authority, ssl_context=context)
+
     @asynccontextmanager
-    async def resolver(self) -> AsyncIterator[Resolver]:
-        """Open a resolver of default parts with their default settings."""
+    async def resolver(self, policy: Policy | None = None) -> AsyncIterator[Resolver]:
+        """Open a resolver of default parts, with their default settings but for the policy."""
         address_policy = AddressPolicy(allow=["127.0.0.0/8"])
         async with (
             AiodnsLookup(nameservers=[self.nameserver]) as lookup,
@@ -78,6 +87,7 @@ class Network:
                 srv=lookup,
                 addresses=lookup,
                 cache=MemoryCache(),
+                policy=Policy() if policy is None else policy,
                 address_policy=address_policy,
             ) as resolver,
         ):
@@ -100,11 +110,7 @@ def serving(*, dns_delay: float = 0.0, web_delay: float = 0.0) -> Iterator[Netwo
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        told = json.loads(process.stdout.readline())
-        context = ssl.create_default_context(cadata=told["authority"])
-        context.hostname_checks_common_name = False
-        context.set_alpn_protocols(["http/1.1"])
-        yield Network(ssl_context=context, **told)
+        yield Network.told(**json.loads(process.stdout.readline()))
     finally:
         process.stdin.close()
         try:
