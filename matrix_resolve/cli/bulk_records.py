@@ -78,10 +78,15 @@ def open_output(path: str, *, resume: bool) -> int:
     except OSError as error:
         raise UsageError(f"the output can't be written: {error}") from error
     status = os.fstat(descriptor)
-    if status.st_size and stat.S_ISREG(status.st_mode) and not resume:
-        os.close(descriptor)
-        raise UsageError(f"{path!r} is not empty: --resume goes on with it")
-    return descriptor
+    is_file = stat.S_ISREG(status.st_mode)
+    if resume and not is_file:
+        fault = "is no file to go on with"
+    elif not resume and is_file and status.st_size:
+        fault = "is not empty: --resume goes on with it"
+    else:
+        return descriptor
+    os.close(descriptor)
+    raise UsageError(f"{path!r} {fault}")
 
 
 async def records_in(path: Path) -> AsyncIterator[dict[str, Any]]:
