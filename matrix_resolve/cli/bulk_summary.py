@@ -24,8 +24,8 @@ _REASONS: Final = tuple(
         (r"^the address policy forbids", "forbidden address"),
         (r" has no addresses$", "no addresses"),
         (r"(?i)no response within|timed? ?out|TLS did not", "time-out"),
-        (r"(?i)certificate", "certificate refused"),
-        (r"(?i)\bssl\b|tls", "TLS failed"),
+        (r"the certificate\b|wrong name: ", "certificate refused"),
+        (r"\b(TLS|SSL)\b|certificate for this name|certificate of ours", "TLS failed"),
         (r"(?i)connect call failed|connection refused", "connection failed"),
         (r"(?i)reset|disconnected|closed|EOF", "connection lost"),
     )

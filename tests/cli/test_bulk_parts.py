@@ -26,6 +26,7 @@ from matrix_resolve.testing import (
     Certificate,
     DnsFault,
     LoopbackFederation,
+    Raw,
     Redirect,
     Refused,
     Reply,
@@ -209,6 +210,9 @@ TROUBLED: dict[str, tuple[dict[str, Any], str]] = {
     "refused": ({"well_known": Refused()}, "connection failed"),
     "expired": ({"certificate": Certificate.EXPIRED}, "certificate refused"),
     "wrong": ({"certificate": Certificate.WRONG_NAME}, "certificate refused"),
+    "untrusted": ({"certificate": Certificate.UNTRUSTED}, "certificate refused"),
+    "ssh": ({"well_known": Raw(tls=False)}, "TLS failed"),
+    "lost": ({"well_known": Raw(b"")}, "connection lost"),
     "servfail": ({"dns": {"A": DnsFault.SERVFAIL, "AAAA": DnsFault.SERVFAIL}}, "DNS failed"),
 }
 
