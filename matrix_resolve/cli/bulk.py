@@ -161,13 +161,14 @@ class _Bulk:
         self._writer = writer
         self._arguments = arguments
         self._summary = Summary()
-        self._seen: set[str] = set()  # as in the keys of questions, letter case does not count
+        # In lower case, as in the keys of questions. This alone grows, by some 100 bytes a name.
+        self._seen: set[str] = set()
         self._lines: int | None = None
         self._not_looked_up = 0
 
     async def run(self, opened: AbstractAsyncContextManager[LookUp]) -> int:
         """Go on with what is there, look the rest up, and tell the summary."""
-        interrupted, began = False, None
+        interrupted, seconds = False, 0.0
         with _cancelled_by_sigterm():
             try:
                 if self._arguments.resume:
@@ -182,9 +183,9 @@ class _Bulk:
                     finally:
                         gc.unfreeze()
                         await self._writer.flush()
+                        seconds = time.monotonic() - began
             except asyncio.CancelledError:  # SIGINT too: asyncio.run() sees to that
                 interrupted = True
-        seconds = 0.0 if began is None else time.monotonic() - began
         self._tell(seconds, interrupted=interrupted)
         return _INTERRUPTED if interrupted else 0
 
@@ -214,7 +215,7 @@ class _Bulk:
                     if self._is_new(name):
                         await slots.acquire()
                         group.create_task(one(name))
-        except ExceptionGroup as errors:  # all have met the same: the output can't be written
+        except ExceptionGroup as errors:  # all of them tell that the output can't be written
             raise errors.exceptions[0] from None
 
     def _is_new(self, name: str) -> bool:

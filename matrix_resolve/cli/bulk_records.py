@@ -30,6 +30,7 @@ class RecordWriter:
         self._is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
         self._pending: list[bytes] = []
         self._writing: asyncio.Task[None] | None = None
+        self._fault: OSError | None = None
 
     @property
     def is_terminal(self) -> bool:
@@ -40,7 +41,7 @@ class RecordWriter:
         """Write one record. It is written too if this is cancelled, when `flush` has returned."""
         line = json.dumps(record).encode() + b"\n"
         if self._is_file:
-            _write_all(self._descriptor, line)
+            self._write_all(line)
             return
         self._pending.append(line)
         if self._writing is None or self._writing.done():
@@ -56,13 +57,18 @@ class RecordWriter:
     async def _write_pending(self) -> None:
         while self._pending:
             lines, self._pending = b"".join(self._pending), []
-            await in_thread(_write_all, self._descriptor, lines)
+            await in_thread(self._write_all, lines)
 
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    def _write_all(self, data: bytes) -> None:
+        if self._fault is not None:  # what follows a torn line would be part of it
+            raise self._fault
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except OSError as error:
+            self._fault = error
+            raise
 
 
 def open_output(path: str, *, resume: bool) -> int:

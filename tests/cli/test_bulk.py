@@ -17,8 +17,11 @@ from matrix_resolve.testing import DnsFault, LoopbackFederation
 
 NAMES = 150
 COMMAND = [sys.executable, "-m", "matrix_resolve"]
-WITHOUT_RICH = (
-    "import sys; sys.modules['rich'] = None; from matrix_resolve.cli import main; sys.exit(main())"
+ROOM = 20_000
+RUN = "import sys; from matrix_resolve.cli import main; sys.exit(main())"
+WITHOUT_RICH = f"import sys; sys.modules['rich'] = None; {RUN}"
+WITH_LITTLE_ROOM = (
+    f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({ROOM}, {ROOM})); {RUN}"
 )
 
 
@@ -189,6 +192,20 @@ async def test_a_broken_pipe_is_quiet(bulk: Bulk) -> None:
     assert process.stderr is not None
     assert await process.stderr.read() == b""
     assert await process.wait() == 128 + signal.SIGPIPE
+
+
+async def test_a_full_disk(bulk: Bulk) -> None:
+    """It is told, with status 1; nothing follows the line that was torn, so it can be resumed."""
+    common = (bulk.names, "--output", bulk.output)
+    process = await bulk.start(*common, command=[sys.executable, "-c", WITH_LITTLE_ROOM])
+    _, err = await process.communicate()
+    assert (process.returncode, err) == (1, b"matrix-resolve: [Errno 27] File too large\n")
+    *_, torn = bulk.output.read_bytes().split(b"\n")
+    assert bulk.output.stat().st_size == ROOM
+    assert torn
+    resumed, _, _ = await bulk.run(*common, "--resume")
+    assert resumed == 0
+    assert len({record["server_name"].lower() for record in bulk.records()}) == NAMES + 3
 
 
 @pytest.mark.parametrize(
