@@ -50,9 +50,10 @@ class RecordWriter:
 
     async def flush(self) -> None:
         """Wait until all is written; raise the `OSError` of what could not be."""
-        if self._writing is not None:
-            await asyncio.wait([self._writing])  # which, cancelled, does not cancel the task
-            self._writing.result()
+        writing = self._writing  # when it has ended, another one may have begun already
+        if writing is not None:
+            await asyncio.wait([writing])  # which, cancelled, does not cancel the task
+            writing.result()
 
     async def _write_pending(self) -> None:
         while self._pending:

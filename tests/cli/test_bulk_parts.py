@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -74,6 +75,18 @@ async def test_lines_across_pieces(tmp_path: Path) -> None:
     assert source.count() == len(names)
     assert [name async for name in source.lines()] == names
     source.close()
+
+
+async def test_an_endless_line(tmp_path: Path) -> None:
+    """No more of it is kept than is looked at."""
+    with (tmp_path / "names").open("wb") as file:
+        file.truncate(50 * MIB)
+    tracemalloc.start()
+    try:
+        assert await names_in(tmp_path / "names") == ["\0" * MAX_LINE]
+        assert tracemalloc.get_traced_memory()[1] < MIB
+    finally:
+        tracemalloc.stop()
 
 
 async def test_no_more_is_read_than_is_needed(tmp_path: Path) -> None:
@@ -193,6 +206,74 @@ async def test_who_reads_slowly_holds_up_writers_only() -> None:
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(result) for result in results] == [BrokenPipeError] * 3
     os.close(writing)
+
+
+async def test_many_write_at_once() -> None:
+    """Lines that end as others begin are all written, each whole."""
+    reading, writing = os.pipe()
+    writer = RecordWriter(writing)
+
+    rng = random.Random(5)
+
+    async def write(number: int) -> None:
+        for each in range(50):
+            for _ in range(rng.randrange(200)):
+                await asyncio.sleep(0)
+            await writer.write({"number": 50 * number + each})
+
+    read = asyncio.create_task(asyncio.to_thread(_all_of, reading))
+    await asyncio.gather(*map(write, range(20)))
+    os.close(writing)
+    numbers = [json.loads(line)["number"] for line in (await read).splitlines()]
+    assert sorted(numbers) == list(range(1_000))
+    os.close(reading)
+
+
+def _all_of(descriptor: int) -> bytes:
+    return b"".join(iter(lambda: os.read(descriptor, 65536), b""))
+
+
+async def test_what_was_finished_is_written(tmp_path: Path) -> None:
+    """When it is interrupted while a pipe is full, all that was counted comes through it."""
+
+    async def look_up(name: str) -> dict[str, Any]:
+        if name == "n299.test":
+            all_began.set()
+        return {"version": 1, "server_name": name, "more": "x" * 1_000}
+
+    all_began = asyncio.Event()
+
+    (tmp_path / "names").write_text("\n".join(f"n{number}.test" for number in range(1_000)))
+    source = await NameSource.open(str(tmp_path / "names"))
+    reading, writing = os.pipe()
+    run = bulk._Bulk(source, RecordWriter(writing), arguments("--concurrency", "300"))
+    task = asyncio.create_task(run.run(opened(look_up)))
+    await all_began.wait()
+    task.cancel()
+    await settled()
+    assert not task.done()
+    read = asyncio.create_task(asyncio.to_thread(_all_of, reading))
+    assert await task == 130
+    os.close(writing)
+    lines = (await read).splitlines()
+    assert len([json.loads(line) for line in lines]) == run._count().done
+    os.close(reading)
+    source.close()
+
+
+async def test_nothing_is_written_after_a_failure(tmp_path: Path) -> None:
+    """What follows a line that could not be written to its end would be part of it."""
+    path = tmp_path / "output"
+    path.touch()
+    descriptor, other = os.open(path, os.O_RDONLY), os.open(path, os.O_WRONLY)
+    writer = RecordWriter(descriptor)
+    for _ in range(2):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            await writer.write({"server_name": "a.test"})
+        os.dup2(other, descriptor)  # now it could
+    assert path.read_bytes() == b""
+    os.close(descriptor)
+    os.close(other)
 
 
 TROUBLED: dict[str, tuple[dict[str, Any], str]] = {
