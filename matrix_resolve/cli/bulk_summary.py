@@ -57,22 +57,31 @@ class Summary:
         self._errors: Counter[str] = Counter()
         self._documents: Counter[str] = Counter()
         self._flags: Counter[str] = Counter()
+        # Of checks only.
+        self._reachable: Counter[str] = Counter()
+        self._findings: Counter[str] = Counter()
         self._slowest: list[tuple[float, str]] = []
 
     def add(self, record: Mapping[str, Any], *, is_earlier: bool = False) -> None:
         """Count one record; `is_earlier` if it was found in the output of an earlier run."""
         self.names += 1
         self.earlier += is_earlier
-        if "step" in record:
-            self._steps[str(record["step"])] += 1
         if "error" in record:
             self._errors[str(record["error"]["type"])] += 1
+        if "findings" in record:
+            self._reachable[str(record["answers"]["reachable"]["answer"])] += 1
+            self._findings.update({str(found["code"]) for found in record["findings"]})
+        self._count_resolution(record.get("resolution") or record)
+        self._note_time(float(record.get("duration", 0.0)), str(record["server_name"]))
+
+    def _count_resolution(self, record: Mapping[str, Any]) -> None:
+        if "step" in record:
+            self._steps[str(record["step"])] += 1
         for entry in record.get("trail", ()):
             if entry["answer"]["kind"] == "not_delegated":
                 self._documents[reason_class(entry["answer"])] += 1
         for flag in ("stale", "degraded"):
             self._flags[flag] += bool(record.get(flag))
-        self._note_time(float(record.get("duration", 0.0)), str(record["server_name"]))
 
     def _note_time(self, duration: float, name: str) -> None:
         timed = (duration, readable(name, 100))
@@ -98,6 +107,8 @@ class Summary:
             "stale": self._flags["stale"],
             "degraded": self._flags["degraded"],
             "legacy_srv_only": sum(self._steps[step] for step in _LEGACY),
+            "reachable": _by_count(self._reachable),
+            "findings": _by_count(self._findings),
             "slowest": [{"server_name": name, "duration": taken} for taken, name in slowest],
         }
 
@@ -125,6 +136,9 @@ def summary_lines(figures: Mapping[str, Any]) -> Iterator[str]:
             f"{each['server_name']} {each['duration']:.2f} s" for each in figures["slowest"][:5]
         ),
     }
+    if figures["reachable"]:
+        rows["reachable"] = _listed(figures["reachable"])
+        rows["finding"] = _listed(figures["findings"])
     width = max(map(len, rows))
     yield from (f"  {name:{width}}  {told or 'none'}" for name, told in rows.items())
 

@@ -16,6 +16,8 @@ from pathlib import Path
 
 from matrix_resolve import MatrixResolveError, Policy
 from matrix_resolve.cli import bulk
+from matrix_resolve.cli.bulk_lookups import policy_settings, resolving
+from matrix_resolve.cli.bulk_run import process
 from tests.benchmarks.network import Network
 
 
@@ -33,8 +35,8 @@ async def gather(network: Network, names: list[str]) -> float:
 
 async def by_bulk(network: Network, arguments: argparse.Namespace) -> int:
     """Return the exit status of the command."""
-    opened = network.resolver(Policy(**bulk.policy_settings(arguments.concurrency)))
-    return await bulk.process(arguments, bulk.resolving(opened, endpoints=arguments.endpoints))
+    opened = network.resolver(Policy(**policy_settings(arguments.concurrency)))
+    return await process(arguments, resolving(opened, endpoints=arguments.endpoints))
 
 
 def main() -> int:
@@ -46,6 +48,7 @@ def main() -> int:
         return 0
     parser = argparse.ArgumentParser()
     bulk.configure(parser)
+    parser.set_defaults(concurrency=200)
     return asyncio.run(by_bulk(network, parser.parse_args(argv)))
 
 

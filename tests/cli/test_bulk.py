@@ -156,6 +156,23 @@ async def test_a_degraded_answer_is_counted(bulk: Bulk) -> None:
     assert "stale, degraded  0, 1" in err
 
 
+async def test_checks(bulk: Bulk) -> None:
+    """With --check a record is a report, and the summary tells of reach and findings."""
+    given = "srv.test\nbad..name\n"
+    status, out, err = await bulk.run("--check", "--summary", bulk.summary, given=given)
+    assert status == 0
+    records = {record["server_name"]: record for record in map(json.loads, out.splitlines())}
+    assert records["bad..name"]["error"]["type"] == "InvalidServerNameError"
+    report = records["srv.test"]
+    assert (report["version"], report["exit_status"], report["duration"] > 0) == (1, 1, True)
+    codes = {finding["code"] for finding in report["findings"]}
+    summary = json.loads(bulk.summary.read_text())
+    assert summary["findings"] == dict.fromkeys(sorted(codes), 1)
+    assert summary["reachable"] == {report["answers"]["reachable"]["answer"]: 1}
+    assert (summary["steps"]["4"], summary["errors"]) == (1, {"InvalidServerNameError": 1})
+    assert "  finding  " in err
+
+
 async def test_names_are_read_as_they_come(bulk: Bulk) -> None:
     """A name from a pipe is looked up and told while the next one is not there yet."""
     process = await bulk.start()

@@ -16,9 +16,9 @@ import pytest
 from worlds import settled
 
 from matrix_resolve import InvalidServerNameError, Policy
-from matrix_resolve.cli import bulk
+from matrix_resolve.cli import bulk, bulk_run
 from matrix_resolve.cli.arguments import UsageError
-from matrix_resolve.cli.bulk import LookUp
+from matrix_resolve.cli.bulk_lookups import LookUp
 from matrix_resolve.cli.bulk_names import MAX_LINE, NameSource
 from matrix_resolve.cli.bulk_progress import Count, told_pace
 from matrix_resolve.cli.bulk_records import RecordWriter, records_in
@@ -103,7 +103,7 @@ async def test_no_more_is_read_than_is_needed(tmp_path: Path) -> None:
     source = NameSource(reading, True)
     written, number = 0, 0
     output = (tmp_path / "output").open("wb", buffering=0)
-    run = bulk._Bulk(source, RecordWriter(output.fileno()), arguments("--concurrency", "5"))
+    run = bulk_run.Bulk(source, RecordWriter(output.fileno()), arguments("--concurrency", "5"))
     task = asyncio.create_task(run.run(opened(look_up)))
     for _ in range(200):
         with contextlib.suppress(BlockingIOError):
@@ -144,8 +144,8 @@ async def test_a_fault_of_ours_ends_nothing(tmp_path: Path) -> None:
 
     names, output, summary = (tmp_path / name for name in ("names", "output", "summary"))
     names.write_text("a.test\nb.test\nc.test\n")
-    words = (str(names), "--output", str(output), "--summary", str(summary))
-    assert await bulk.process(arguments(*words), opened(look_up)) == 0
+    words = (str(names), "--output", str(output), "--summary", str(summary), "--concurrency", "2")
+    assert await bulk_run.process(arguments(*words), opened(look_up)) == 0
     records = {
         each["server_name"]: each for each in map(json.loads, output.read_text().splitlines())
     }
@@ -246,7 +246,7 @@ async def test_what_was_finished_is_written(tmp_path: Path) -> None:
     (tmp_path / "names").write_text("\n".join(f"n{number}.test" for number in range(1_000)))
     source = await NameSource.open(str(tmp_path / "names"))
     reading, writing = os.pipe()
-    run = bulk._Bulk(source, RecordWriter(writing), arguments("--concurrency", "300"))
+    run = bulk_run.Bulk(source, RecordWriter(writing), arguments("--concurrency", "300"))
     task = asyncio.create_task(run.run(opened(look_up)))
     await all_began.wait()
     task.cancel()
