@@ -2,9 +2,24 @@
 
 import pytest
 from attrs import evolve
-from checked import V4_TOO, at_endpoints, document, good_facts, version, with_second
-from faults import FAULTS, Row
+from checked import (
+    DEAD,
+    NAME,
+    V4_TOO,
+    at_endpoints,
+    at_host,
+    document,
+    failed,
+    good_facts,
+    handshake,
+    keys,
+    resolution,
+    version,
+    with_second,
+)
+from faults import FAULTS, Row, srv
 
+from matrix_resolve.checking.facts import ServerFacts, TcpProblem
 from matrix_resolve.checking.findings import (
     CATALOGUE,
     Finding,
@@ -13,7 +28,9 @@ from matrix_resolve.checking.findings import (
     findings,
 )
 from matrix_resolve.checking.findings.key_faults import FINDING_OF
-from matrix_resolve.checking.key_document import KEY_FAULTS
+from matrix_resolve.checking.findings.tls import is_for
+from matrix_resolve.checking.key_document import KEY_FAULTS, KeyFault
+from matrix_resolve.core.replies import SrvRecord
 
 STEPS = ("1", "2", "3.1", "3.2", "3.3", "3.4", "3.5", "4", "5", "6")
 
@@ -42,6 +59,83 @@ def test_a_fault_is_named_and_nothing_else(row: Row) -> None:
     assert codes(found, Level.ERROR, Level.WARNING) == expected | set(row.also), found
 
 
+_FOUR, _DELEGATED = good_facts("4"), good_facts("3.2")
+_BAD = SrvRecord(0, 0, 0, "a.example.org")
+_NO_TIME = with_second(_DELEGATED, V4_TOO, version=None, keys=None, key_document=None)
+_REFUSED = evolve(_DELEGATED.endpoints[0], problem=TcpProblem.REFUSED, **DEAD)
+_OWN_TARGET = srv(SrvRecord(0, 0, 1, "a.example.org"), SrvRecord(1, 0, 2, NAME))
+
+
+@pytest.mark.parametrize(
+    ("code", "facts"),
+    [
+        # The deprecated records are not asked for where there are others.
+        (
+            "srv-record-unusable",
+            evolve(_FOUR, srv=(*_FOUR.srv, *srv(_BAD, name=f"_matrix._tcp.{NAME}"))),
+        ),
+        # What connects is not dead, though there was no time for more.
+        ("tcp-refused", evolve(_NO_TIME, endpoints=(_NO_TIME.endpoints[1], _REFUSED))),
+        # Without addresses there can be no document.
+        (
+            "document-unreachable",
+            evolve(
+                at_host(good_facts("6"), NAME, addresses=()),
+                endpoints=(),
+                documents=(failed("example.org has no addresses"),),
+            ),
+        ),
+        # An alias of another host is nobody's fault.
+        (
+            "document-to-alias",
+            at_host(_DELEGATED, "matrix.example.org", canonical_name="hosting.example.net"),
+        ),
+        # The same document on the delegated host, in other letters.
+        (
+            "document-outdated-copy",
+            evolve(_DELEGATED, delegated_document=document("Matrix.example.org:443")),
+        ),
+        (
+            "document-delegates-again",
+            evolve(_DELEGATED, delegated_document=document("matrix.example.org:443")),
+        ),
+        # That SRV records lead elsewhere is said only where they do.
+        ("no-addresses", at_host(_DELEGATED, NAME, addresses=())),
+        (
+            "no-addresses",
+            at_host(
+                evolve(
+                    _FOUR,
+                    srv=_OWN_TARGET,
+                    resolution=resolution("4", NAME, None, ["a.example.org:1", f"{NAME}:2"]),
+                    endpoints=_FOUR.endpoints[:1],
+                ),
+                NAME,
+                addresses=(),
+            ),
+        ),
+    ],
+)
+def test_what_is_not_said(code: str, facts: ServerFacts) -> None:
+    """Some things look like a fault that is none, or that is told already."""
+    assert code not in codes(findings(facts), *Level)
+
+
+@pytest.mark.parametrize(
+    ("name", "host", "matches"),
+    [
+        ("a.example.org", "A.example.org", True),
+        ("*.example.org", "a.example.org", True),
+        ("*.example.org", "a.b.example.org", False),
+        ("*.example.org", "example.org", False),
+        ("*a.example.org", "a.example.org", False),
+    ],
+)
+def test_names_in_certificates(name: str, host: str, matches: bool) -> None:
+    """A wildcard stands for one label, and for a whole one."""
+    assert is_for(handshake(name), host) is matches
+
+
 def test_every_code_is_found_at_every_level() -> None:
     """The table above has a row for each code, at each level that it says."""
     rows = {(row.code, row.level) for row in FAULTS} | {("federation-open", Level.ERROR)}
@@ -67,6 +161,14 @@ def test_findings_are_in_order() -> None:
     ]
     assert found[1].where == ("5.9.0.1:443", "5.9.0.2:443")
     assert all(len(set(each.where)) == len(each.where) for each in found)
+
+
+def test_many_bad_keys_are_one_finding() -> None:
+    """A document with a thousand faults of a kind has one, with the first of them."""
+    many = evolve(keys(), faults=tuple(KeyFault("key_weak", f"key {n}") for n in range(1000)))
+    found = findings(at_endpoints(good_facts("6"), key_document=many))
+    (bad,) = [each for each in found if each.code == "keys-bad-key"]
+    assert "key 7 and 992 more" in bad.fact
 
 
 def test_a_finding_is_one_of_the_catalogue() -> None:

@@ -69,7 +69,7 @@ def _place(situation: Situation) -> str:
 def _of_delegated_host(situation: Situation, delegated: ServerName) -> Iterator[Finding]:
     """Tell of the document of the delegated host, which peers do not read."""
     fetched, name = situation.facts.delegated_document, situation.name
-    if fetched is None or delegated.hostname.lower() == name.hostname.lower():
+    if fetched is None:
         return
     reading = read_document(fetched)
     if reading.to is None or str(reading.to).lower() == str(delegated).lower():

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from matrix_resolve.checking.key_document import KEY_FAULTS, KeyDocument
-from matrix_resolve.checking.texts import moment
+from matrix_resolve.checking.texts import listed, moment
 
 _HOMESERVER: Final = "This is the homeserver's own doing: update it, and tell its authors."
 _OTHER: Final = (
@@ -78,14 +78,15 @@ def key_faults(
         fact = "What comes is a JSON object, but no key document: it has neither a server name nor "
         yield "keys-no-document", f"{fact}keys.", _ROUTES, True
         return
-    for fault in document.faults:
-        if _IMPLIED.get(fault.code) in seen:
+    for kind in dict.fromkeys(fault.code for fault in document.faults):
+        if _IMPLIED.get(kind) in seen:
             continue
-        code, is_fatal, advice = FINDING_OF[fault.code]
-        meaning = KEY_FAULTS[fault.code].replace("`", '"')
-        fact = f"Of the key document: {meaning} ({fault.detail})."
+        code, is_fatal, advice = FINDING_OF[kind]
+        details = [fault.detail for fault in document.faults if fault.code == kind]
+        meaning = KEY_FAULTS[kind].replace("`", '"')
+        fact = f"Of the key document: {meaning} ({listed(details)})."
         until = document.valid_until_ts
-        if fault.code in ("valid_until_past", "valid_until_soon") and until is not None:
+        if kind in ("valid_until_past", "valid_until_soon") and until is not None:
             # Each endpoint is asked at a moment of its own; the fact is one.
             fact = f'Of the key document: "valid_until_ts" is {moment(until / 1000)}, '
             fact += f"and it is {moment(at)} now."
