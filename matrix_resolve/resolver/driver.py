@@ -18,6 +18,7 @@ from matrix_resolve.errors import SrvLookupError
 from matrix_resolve.policy import Policy
 from matrix_resolve.resolver.found import Found
 from matrix_resolve.resolver.source import AnswerSource
+from matrix_resolve.resolver.want import Want
 
 # With this many fetches under way, SRV lookups wait until they are known to be needed.
 _HEAD_START_BELOW = 10
@@ -42,11 +43,11 @@ async def drive(name: ServerName, source: AnswerSource, policy: Policy) -> Decid
             beside = question not in asked_beside and _may_ask_beside(question, source, policy)
             enquiry.want(question)
             if beside and await enquiry.is_asking(question):
-                ahead = isinstance(question, AskWellKnown)
+                want = Want.AHEAD if isinstance(question, AskWellKnown) else Want.BESIDE
                 following = list(upcoming(name, answers, question, legacy_srv=policy.legacy_srv))
                 for each in following:
-                    enquiry.want(each, ahead=ahead)
-                asked_beside = () if ahead else following
+                    enquiry.want(each, want)
+                asked_beside = following if want is Want.BESIDE else ()
             found[question] = await enquiry.answer(question)
             answer = answers[question] = found[question].given.answer
             if isinstance(answer, SrvFailed) and policy.srv_failure == "raise":

@@ -8,7 +8,6 @@ others. Nobody outside this file writes into a flight.
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 from matrix_resolve.core.entries import CacheEntry, Given
@@ -18,6 +17,7 @@ from matrix_resolve.hooks.events import QuestionAborted, QuestionAnswered, Quest
 from matrix_resolve.resolver.found import Found
 from matrix_resolve.resolver.services import Services
 from matrix_resolve.resolver.tasks import Event
+from matrix_resolve.resolver.want import Want
 from matrix_resolve.timeouts import LINGER
 
 CLOSED: Final = "the resolver was closed"
@@ -34,13 +34,15 @@ class Flight:
       have a failure to tell; for a moment only, and if that is not enough, what the predecessor
       learns is void. None of this without one.
     - Looking up: it reads what is remembered. Lands if that need not be asked again.
-    - Held: something is remembered, but due. Asks no earlier than somebody needs it (`need`).
+    - Held: something is remembered, but due. Asks no earlier than somebody wants that (`want`).
     - Queued: it waits for the turn to ask, where processes share a cache, and for a slot. Lands
       if another process has asked meanwhile. From here on a good answer that is not yet past its
       lifetime is given at once, and the flight is in the background.
     - Asking: a plug-in has the question. Lands if it raises what it may not.
-    - Learning: what was said, a documented error and a time-out too, becomes an entry. That is
-      remembered, unless its question was invalidated since the flight began.
+    - Learning: what was said, a documented error and a time-out too, becomes an entry.
+    - Kept back: the first entry of its question waits until somebody needs it. Most that is asked
+      ahead of need is not, and would only fill the cache. Not where others wait for their turn.
+    - Remembering: it is put into the cache, unless its question was invalidated on the way.
     - Landed: who waits has the answer, or what the plug-in raised.
 
     Given up while it is asking for a document, after two seconds or more, it learns that as a
@@ -59,15 +61,15 @@ class Flight:
         self._predecessor, self._tell_landed = predecessor, landed
         self._since, self._read_in = services.invalidations.epoch, services.outdated.epoch
         self._wanted_by = 0
-        self._in_background = False
-        self._closed = False
+        self._in_background = self._closed = False
         self._previous: CacheEntry | None = None  # what is remembered, but due
+        self._kept_back: CacheEntry | None = None
         self._asked_at = 0.0  # by the wall clock
         self._begun_at: float | None = None  # when it began asking, by the monotonic clock
         self._must_ask = False
         self._is_heard = False  # has anyone been told how it ended?
         loop = asyncio.get_running_loop()
-        self._needed = Event(loop)
+        self._released, self._needed = Event(loop), Event(loop)
         self._looked_up = Event(loop)  # from then on `_must_ask` is right
         self._has_turn = Event(loop)
         self._landed = Event(loop)
@@ -77,11 +79,10 @@ class Flight:
 
     # Those who want it
 
-    def join(self, *, ahead: bool) -> None:
-        """Want the answer; `ahead`: it is not known yet whether it will be needed."""
+    def join(self, want: Want) -> None:
+        """Want the answer, as one more."""
         self._wanted_by += 1
-        if not ahead:
-            self.need()
+        self.want(want)
 
     def leave(self) -> None:
         """Want it no longer; the last to leave gives the flight up."""
@@ -92,9 +93,12 @@ class Flight:
         elif self.is_given_up and not self._closed:  # closing has cancelled it
             self._task.cancel()
 
-    def need(self) -> None:
-        """Tell that the answer is needed."""
-        self._needed.set()
+    def want(self, want: Want) -> None:
+        """Want the answer so much, or more if somebody does."""
+        if want >= Want.BESIDE:
+            self._released.set()
+        if want >= Want.NEEDED:
+            self._needed.set()
 
     async def is_asking(self) -> bool:
         """Wait until it is clear whether an answer must be waited for, and return that."""
@@ -108,9 +112,8 @@ class Flight:
         moment `stale_at` of the event loop's time (RFC 8767: stale-while-revalidate); the flight
         then goes on in the background. Raises `RuntimeError` if the resolver is closed.
         """
-        clock = self._services.clock
-        started = clock.monotonic()
-        self.need()
+        started = self._services.clock.monotonic()
+        self.want(Want.NEEDED)
         await self._looked_up.wait()
         given = self._meanwhile()
         if given is None:
@@ -119,12 +122,10 @@ class Flight:
         if given is None:
             await self._landed.wait()
             return self._outcome()
-        if given.stale and await self._lands_by(stale_at):
+        if given.stale and await self._landed.is_set_by(stale_at):
             return self._outcome()
         self._in_background = True
-        waited = clock.monotonic() - started
-        now, scale = self._services.store.now()
-        return Found(given, settled_until=now, from_cache=True, duration=waited, scale=scale)
+        return self._services.found_meanwhile(given, asked_since=started)
 
     # Those who keep it
 
@@ -142,6 +143,12 @@ class Flight:
     def is_void(self) -> bool:
         """Whether its question was invalidated under way: only who waits already has the answer."""
         return self._services.invalidations.since(self._since, self.question.key)
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether what it keeps back would have to be asked again by now."""
+        kept_back = self._not_outdated(self._kept_back)
+        return kept_back is not None and not self._services.store.is_settled(kept_back)
 
     def close(self) -> "asyncio.Task[Found]":
         """Let all who wait have `RuntimeError`; return the task, which is to be ended."""
@@ -165,7 +172,7 @@ class Flight:
                 return self._services.found(entry)
             self._previous = entry
             # Held.
-            await self._needed.wait()
+            await self._released.wait()
         # Queued.
         given = self._meanwhile()
         self._in_background = given is not None and not given.stale  # ahead of need
@@ -178,18 +185,20 @@ class Flight:
             self._previous = entry
             self._has_turn.set()
             # Asking.
-            try:
-                learned = await self._ask()
-            except asyncio.CancelledError:
-                if self._counts_as_failure():
-                    late = f"given up after {self._duration():.1f} s, when nobody waited any longer"
-                    await self._learn(Learned(NotDelegated(late, temporary=True)))
-                raise
+            learned = await self._ask()
             # Learning.
-            entry = await self._learn(learned)
+            entry = self._learned(learned)
+            found = self._services.found(entry, asked_since=queued_at)
+            if self._previous is None and not (self._needed.is_set() or store.takes_turns):
+                # Kept back.
+                self._kept_back, self._read_in = entry, self._services.outdated.epoch
+                await self._needed.wait()
+                entry = self._services.counted_now(self.question, entry, self._read_in)
+            # Remembering.
+            await store.put(self.question, entry, since=self._since)
         if self._in_background and self._services.hooks:
             self._services.hooks.tell(Refreshed(question=self.question, answer=learned.answer))
-        return self._services.found(entry, asked_since=queued_at)
+        return found
 
     async def _predecessor_ended(self) -> None:
         """Wait until what the predecessor has to tell is remembered, or it is too late for that."""
@@ -204,10 +213,7 @@ class Flight:
 
     def _not_outdated(self, entry: CacheEntry | None) -> CacheEntry | None:
         """Return what was read as it counts now, expired if its question was outdated since."""
-        entry = None if entry is None else self._services.store.counted_now(entry)
-        if entry is None or not self._services.outdated.since(self._read_in, self.question.key):
-            return entry
-        return entry.expired(self._services.clock.time())
+        return entry and self._services.counted_now(self.question, entry, self._read_in)
 
     def _meanwhile(self) -> Given | None:
         """Return the good answer to give while it is asked again, None without one."""
@@ -228,9 +234,13 @@ class Flight:
                     hooks.tell(QuestionAsked(question=self.question, waited=waited))
                 learned = await upstream.ask(self.question)
             self._end_if_given_up()
-        except BaseException:
+        except BaseException as error:
             if hooks and self.has_begun:
                 hooks.tell(QuestionAborted(question=self.question, duration=self._duration()))
+            if isinstance(error, asyncio.CancelledError) and self._counts_as_failure():
+                late = f"given up after {self._duration():.1f} s, when nobody waited any longer"
+                entry = self._learned(Learned(NotDelegated(late, temporary=True)))
+                await self._services.store.put(self.question, entry, since=self._since)
             raise
         if hooks:
             said, took = learned.answer, self._duration()
@@ -242,11 +252,9 @@ class Flight:
         if self.is_given_up or self._closed:
             raise asyncio.CancelledError
 
-    async def _learn(self, learned: Learned) -> CacheEntry:
+    def _learned(self, learned: Learned) -> CacheEntry:
         previous = self._not_outdated(self._previous)
-        return await self._services.store.learn(
-            self.question, previous, learned, asked_at=self._asked_at, since=self._since
-        )
+        return self._services.store.learned(self.question, previous, learned, self._asked_at)
 
     def _duration(self) -> float:
         """Return for how many seconds a plug-in has been asked."""
@@ -258,7 +266,6 @@ class Flight:
             isinstance(self.question, AskWellKnown)
             and self.is_given_up
             and not self._closed
-            and self.has_begun
             and self._duration() >= _GIVEN_UP_AFTER
         )
 
@@ -271,13 +278,6 @@ class Flight:
         self._tell_landed(self)
         if not self._wanted_by:
             self._report_unheard()
-
-    async def _lands_by(self, when: float) -> bool:
-        """Wait until it has landed or the event loop's time is `when`; return whether it has."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(when):
-                await self._landed.wait()
-        return self._landed.is_set()
 
     def _outcome(self) -> Found:
         if self._closed:

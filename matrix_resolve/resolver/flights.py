@@ -4,6 +4,7 @@ from matrix_resolve.core.questions import AskWellKnown, Question
 from matrix_resolve.resolver.flight import CLOSED, Flight
 from matrix_resolve.resolver.services import Services
 from matrix_resolve.resolver.tasks import end_tasks
+from matrix_resolve.resolver.want import Want
 
 
 class Flights:
@@ -12,7 +13,7 @@ class Flights:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._flights: dict[Question, Flight] = {}  # those that may be joined
-        self._given_up: dict[Question, Flight] = {}  # those that may have something to tell
+        self._ending: dict[Question, Flight] = {}  # those that may have something to tell
         self._in_the_air: set[Flight] = set()
         self._closed = False
         self.fetches = 0
@@ -23,17 +24,18 @@ class Flights:
         self._closed = True
         await end_tasks([flight.close() for flight in self._in_the_air])
 
-    def join(self, question: Question, *, ahead: bool = False) -> Flight:
-        """Join the flight that brings the answer; to be left with `leave`.
-
-        `ahead`: it is not known yet whether the answer will be needed.
-        """
+    def join(self, question: Question, want: Want = Want.NEEDED) -> Flight:
+        """Join the flight that brings the answer; to be left with `leave`."""
         if self._closed:
             raise RuntimeError(CLOSED)
         flight = self._flights.get(question)
+        if flight is not None and flight.is_overdue:  # have it remembered, to be asked again
+            flight.want(Want.NEEDED)
+            self._ending[question] = self._flights.pop(question)
+            flight = None
         if flight is None or flight.is_void:
             flight = self._flights[question] = self._begun(question)
-        flight.join(ahead=ahead)
+        flight.join(want)
         return flight
 
     def leave(self, flight: Flight) -> None:
@@ -42,10 +44,10 @@ class Flights:
         if flight.is_given_up and self._flights.get(flight.question) is flight:
             del self._flights[flight.question]
             if flight.has_begun:
-                self._given_up[flight.question] = flight
+                self._ending[flight.question] = flight
 
     def _begun(self, question: Question) -> Flight:
-        predecessor = self._given_up.get(question)
+        predecessor = self._ending.get(question)
         if predecessor is not None and predecessor.is_void:
             predecessor = None
         flight = Flight(question, self._services, predecessor, self._landed)
@@ -59,6 +61,6 @@ class Flights:
         self._in_the_air.discard(flight)
         if isinstance(flight.question, AskWellKnown):
             self.fetches -= 1
-        for flights in (self._flights, self._given_up):
+        for flights in (self._flights, self._ending):
             if flights.get(flight.question) is flight:
                 del flights[flight.question]

@@ -18,6 +18,7 @@ from matrix_resolve.resolver.found import Found
 from matrix_resolve.resolver.services import Services
 from matrix_resolve.resolver.store import Store
 from matrix_resolve.resolver.upstream import Upstream
+from matrix_resolve.resolver.want import Want
 from matrix_resolve.timeouts import LeftBehind
 
 
@@ -150,13 +151,13 @@ class Enquiry:
         for flight in self._joined.values():
             self._flights.leave(flight)
 
-    def want(self, question: Question, *, ahead: bool = False) -> None:
-        """Want the answer to `question`; `ahead`: as one who may turn out not to need it."""
+    def want(self, question: Question, want: Want = Want.NEEDED) -> None:
+        """Want the answer to `question`, so much."""
         flight = self._joined.get(question)
         if flight is None:
-            self._joined[question] = self._flights.join(question, ahead=ahead)
-        elif not ahead:
-            flight.need()
+            self._joined[question] = self._flights.join(question, want)
+        else:
+            flight.want(want)
 
     async def is_asking(self, question: Question) -> bool:
         """Wait until it is clear whether an answer must be waited for, and return that."""

@@ -89,16 +89,10 @@ class Store:
             entry = None if self._peekable is None else self._peekable.peek(question)
         return self._believed(question, entry)
 
-    async def learn(
-        self,
-        question: Question,
-        previous: CacheEntry | None,
-        learned: Learned,
-        *,
-        asked_at: float,
-        since: int,
+    def learned(
+        self, question: Question, previous: CacheEntry | None, learned: Learned, asked_at: float
     ) -> CacheEntry:
-        """Return the entry that follows `previous`, and remember it as `put` does."""
+        """Return the entry that follows `previous`, its lifetime counted from now."""
         now, scale = self.now()
         entry = remember(
             question.key,
@@ -110,7 +104,6 @@ class Store:
             rng=self._rng,
         )
         scale.note(entry)
-        await self.put(question, entry, since=since)
         return entry
 
     async def put(self, question: Question, entry: CacheEntry, *, since: int) -> None:
@@ -134,11 +127,6 @@ class Store:
             for question in questions:
                 await self._delete(question)
 
-    def counted_now(self, entry: CacheEntry) -> CacheEntry:
-        """Return `entry` with its times as the clock is set now."""
-        _, scale = self.now()
-        return entry.on_scale(scale)
-
     def now(self) -> tuple[float, Timescale]:
         """Return the Unix seconds, and how the clock that tells them is set."""
         return self._moments.now()
@@ -150,6 +138,11 @@ class Store:
     def is_settled(self, entry: CacheEntry) -> bool:
         """Return whether nothing need be asked now."""
         return self._clock.time() < self.settled_until(entry)
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether other processes may be waiting for what this one learns."""
+        return self._turns is not None
 
     def turn(
         self, question: Question, known: CacheEntry | None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 from matrix_resolve.timeouts import LINGER, tell_of_stubborn
@@ -41,6 +42,13 @@ class Event:
             await waiter
         finally:
             self._waiters.pop(waiter, None)
+
+    async def is_set_by(self, when: float) -> bool:
+        """Wait until it is set or the loop's time is `when`; return whether it is set."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(when):
+                await self.wait()
+        return self._is_set
 
 
 async def end_tasks(tasks: Collection["asyncio.Task[Any]"]) -> None:

@@ -400,7 +400,7 @@ class Walk:
                 key = entry.question.key
                 if not self.loses_updates:
                     assert serial >= shown.get(key, 0), f"{key}: {serial} after {shown[key]}"
-                if not invalidations.since(epoch, entry.question):  # else it is not kept
+                if not invalidations.since(epoch, key):  # else it is not kept
                     subject.shown[key] = max(serial, subject.shown.get(key, 0))
 
         return check
@@ -438,7 +438,7 @@ class Walk:
         for subject in self.subjects:
             flights = subject.flights
             assert subject.source.fetches == 0
-            assert (flights._flights, flights._given_up, flights._in_the_air) == ({}, {}, set())
+            assert (flights._flights, flights._ending, flights._in_the_air) == ({}, {}, set())
             upstream, policy = flights._services.upstream, subject.resolver._policy
             assert upstream._fetch_slots._free == policy.max_well_known_fetches
             assert upstream._fetch_slots._without == 0

@@ -198,7 +198,7 @@ async def test_a_report_finds_records_of_others(world: World) -> None:
         await resolver.report_unreachable(await resolver.resolve("b.example"))
         asked = len(world.srv.asked)
         await resolver.resolve("b.example")
-        assert world.srv.asked[asked:] == [FED + "b.example"]
+        assert FED + "b.example" in world.srv.asked[asked:]
 
 
 class TrustingCache:
