@@ -5,6 +5,8 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from attrs import evolve
+from worlds import OLD
 
 from matrix_resolve import Policy
 from tests.benchmarks.load import HOUR, Hour, Load, name_of, number_of
@@ -59,7 +61,12 @@ def test_every_resolve_is_counted_once() -> None:
     ("policy", "part"), [(Policy(jitter=0, refresh_ahead=0), 1.0), (Policy(), 0.9 * 0.8)]
 )
 def test_nothing_is_asked_twice_within_its_lifetime(policy: Policy, part: float) -> None:
-    """With room for everything a question comes again when its answer has ended, or nearly so."""
+    """With room for everything a question comes again when its answer has ended, or nearly so.
+
+    Not so what turned out not to be needed, for that is not remembered: what has a head start, and
+    the old service name beside the new one.
+    """
+    policy = evolve(policy, srv_head_start=False)
     told: dict[str, list[Asked]] = defaultdict(list)
 
     def network(loop: Any) -> Network:
@@ -67,7 +74,9 @@ def test_nothing_is_asked_twice_within_its_lifetime(policy: Policy, part: float)
 
     replayed(hours, Load(**SMALL), policy, network=network)
     repeated = 0
-    for answers in told.values():
+    for question, answers in told.items():
+        if question.startswith(OLD):
+            continue
         for earlier, later in pairwise(answers):
             assert later.at - earlier.at >= part * earlier.lifetime - 1e-6, (earlier, later)
             repeated += 1
