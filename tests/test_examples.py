@@ -239,7 +239,10 @@ async def test_federation_bot_shows_hostile_text_as_text(
         ({"serves": Raw(b"SSH-2.0-OpenSSH\r\n")}, ["6", "400, message=..."]),
         ({"ports": ()}, ["6", "unreachable: [Errno ..."]),
         ({"addresses": []}, ["6", "unreachable: no addresses exist for bad.example"]),
-        ({"certificate": Certificate.EXPIRED}, ["6", "unreachable: the certificate has expired..."]),
+        (
+            {"certificate": Certificate.EXPIRED},
+            ["6", "unreachable: the certificate has expired..."],
+        ),
         ({"srv": [(".", 0)]}, ["the only SRV record of ..."]),
     ],
 )
