@@ -4,6 +4,7 @@ https://spec.matrix.org/latest/server-server-api/#resolving-server-names
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from attrs import evolve, frozen
 
@@ -26,6 +27,9 @@ from matrix_resolve.errors import ServiceNotOfferedError
 DEFAULT_PORT = 8448
 SERVICES = ("_matrix-fed", "_matrix")
 """The names of the SRV service: of today, and deprecated."""
+# "None", as `upcoming` takes it for the answer to what has not been asked.
+_NO_DOCUMENT: Final = NotDelegated("not asked")
+_NO_RECORDS: Final = NoSrvRecords("not asked")
 
 
 @frozen(kw_only=True)
@@ -145,11 +149,9 @@ def upcoming(
 
     Found by asking `decide`, so the steps stand in one place. These may be asked ahead of need.
     """
-    none: dict[Question, Answer] = {}
+    assumed = dict(answers)
     outcome: Question | Decision = question
     while not isinstance(outcome, Decision):
         yield outcome
-        none[outcome] = (
-            NotDelegated("not asked") if isinstance(outcome, AskWellKnown) else NoSrvRecords("")
-        )
-        outcome = decide(name, {**answers, **none}, legacy_srv=legacy_srv)
+        assumed[outcome] = _NO_DOCUMENT if isinstance(outcome, AskWellKnown) else _NO_RECORDS
+        outcome = decide(name, assumed, legacy_srv=legacy_srv)
