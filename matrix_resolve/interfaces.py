@@ -8,8 +8,7 @@ Only the documented error means "no answer": any other exception counts as a bug
 and reaches the callers who wait. Methods may be cancelled at any `await`.
 """
 
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -53,7 +52,8 @@ class WellKnownFetcher(Protocol):
         ...
 
 
-_heard: ContextVar[Callable[[], None]] = ContextVar("heard", default=lambda: None)
+listener: ContextVar[Callable[[], None]] = ContextVar("listener", default=lambda: None)
+"""Who hears what a fetcher tells: set by those who call fetchers."""
 
 
 def heard_from_peer() -> None:
@@ -63,17 +63,7 @@ def heard_from_peer() -> None:
     (`Policy.max_well_known_fetches`) to others and goes on without one. Outside a resolver's fetch
     it does nothing.
     """
-    _heard.get()()
-
-
-@contextmanager
-def watching(heard: Callable[[], None]) -> Iterator[None]:
-    """Have `heard` called whenever the fetcher hears something; for those who call fetchers."""
-    token = _heard.set(heard)
-    try:
-        yield
-    finally:
-        _heard.reset(token)
+    listener.get()()
 
 
 class SrvLookup(Protocol):

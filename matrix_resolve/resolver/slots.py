@@ -10,12 +10,12 @@ seconds.
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from itertools import count
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
-from matrix_resolve.interfaces import watching
+from matrix_resolve.interfaces import listener
 
 # Who has heard nothing for so long (seconds) is most likely waiting for a time-out.
 _SILENCE: Final = 1.0
@@ -102,15 +102,9 @@ class FetchSlots:
         self._queue = Queue()
         self._turns = 0
 
-    @asynccontextmanager
-    async def slot(self) -> "AsyncIterator[FetchSlot]":
-        """Wait for a slot, and have it in this context; it hears what the fetcher tells."""
-        slot = FetchSlot(self, stand=await self._turn())
-        try:
-            with watching(slot.heard):
-                yield slot
-        finally:
-            slot.end()
+    def slot(self) -> "FetchSlot":
+        """Return a context that waits for a slot, and has it; it hears what the fetcher tells."""
+        return FetchSlot(self)
 
     def leave(self, *, stand: int) -> bool:
         """Make the slot of a silent fetch free while that goes on without.
@@ -132,7 +126,7 @@ class FetchSlots:
             self._queue.won(stand)
             self._hand_on()
 
-    async def _turn(self) -> int:
+    async def turn(self) -> int:
         """Wait for a slot; return from which stand of the queue it was taken."""
         if self._free:
             self._free -= 1
@@ -167,23 +161,32 @@ class FetchSlot:
     One that hears a little now and then leaves it after a while longer.
     """
 
-    def __init__(self, slots: FetchSlots, *, stand: int) -> None:
+    def __init__(self, slots: FetchSlots) -> None:
         self._slots = slots
-        self._stand = stand
-        self._loop = asyncio.get_running_loop()
         self._has_left = False
+
+    async def __aenter__(self) -> Self:
+        self._stand = await self._slots.turn()
+        self._loop = asyncio.get_running_loop()
         self.heard()
         self._longest_until = self._heard_at + _LONGEST
         self._look_at(self._heard_at + _SILENCE)
+        self._token = listener.set(self.heard)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        listener.reset(self._token)
+        self._timer.cancel()
+        self._slots.end(stand=self._stand, has_left=self._has_left)
 
     def heard(self) -> None:
         """Tell that something has come from the other side."""
         self._heard_at = self._loop.time()
-
-    def end(self) -> None:
-        """Give the slot back, if that has not been done early."""
-        self._timer.cancel()
-        self._slots.end(stand=self._stand, has_left=self._has_left)
 
     def _look_at(self, when: float) -> None:
         self._timer = self._loop.call_at(when, self._look)

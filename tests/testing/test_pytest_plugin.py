@@ -18,16 +18,17 @@ async def test_it(loopback_federation):
 STRICT = "import pytest\npytestmark = pytest.mark.asyncio\n" + TEST
 LEAKS = """
 import asyncio, functools, socket, threading, time
-from matrix_resolve.resolver.slots import FetchSlot, FetchSlots
+from matrix_resolve.resolver.slots import FetchSlots
 kept = []
 async def test_task(): kept.append(asyncio.create_task(asyncio.sleep(9)))
 def test_socket(): kept.append(socket.socket())
 def test_thread(): threading.Thread(target=time.sleep, args=(2.5,)).start()
-async def test_timer(): FetchSlot(FetchSlots(1), stand=0)
+async def test_timer(): await FetchSlots(1).slot().__aenter__()
 async def test_wrapped_timer():
     asyncio.get_running_loop().call_later(9, functools.partial(FetchSlots(1).leave))
 async def test_nothing(): await asyncio.to_thread(time.sleep, 0)
-async def test_cancelled_timer(): FetchSlot(FetchSlots(1), stand=0).end()
+async def test_cancelled_timer():
+    async with FetchSlots(1).slot(): pass
 async def test_timer_of_others(): asyncio.get_running_loop().call_later(9, print)
 """
 HANGS = """
