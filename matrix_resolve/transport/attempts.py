@@ -91,6 +91,8 @@ class ConnectionAttempt:
         """Hear that this was all; aiohttp leaves a proxy's connection open if it was closed."""
         if self.transport is not None and not self.has_sent:
             self.transport.abort()
+        # Cancelled timers hold this for a while, by their contexts, and the race holds its winner.
+        self.transport = self.race = None
 
     def claim(self) -> None:
         """Hear that there is a connection; raise `OvertakenError` if it is not wanted any more."""

@@ -130,6 +130,7 @@ class GuardedTls:
 
     def unwrap(self) -> None:
         """Say farewell."""
+        self._transport = None  # which holds us in turn
         self._incoming.read()  # what is unread is not read any more
         with suppress(ssl.SSLWantReadError):  # for the other side's
             self._tls.unwrap()

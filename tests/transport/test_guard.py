@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import ssl
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -241,6 +242,19 @@ def test_farewell_reads_nothing() -> None:
     pair.server.write(b"x" * 10_000)
     pair.client.unwrap()
     assert pair.to_client.pending == 0
+
+
+def test_farewell_lets_the_transport_go() -> None:
+    """It holds the guard too: such a circle, with 256 kB of buffer, is collected late."""
+    pair = Pair(Budget(), Turn())
+    pair.shake_hands()
+    transport: Any = FakeTransport()
+    pair.client.asks(transport, Budget())
+    left = weakref.ref(transport)
+    del transport
+    assert left() is not None
+    pair.client.unwrap()
+    assert left() is None
 
 
 def _loops() -> list[Any]:
