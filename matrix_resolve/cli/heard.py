@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from matrix_resolve.core.questions import Addresses, AddressesFailed, AskAddresses
 from matrix_resolve.core.replies import HttpResponse
 from matrix_resolve.core.well_known import next_hop
-from matrix_resolve.errors import WellKnownFetchError, readable
+from matrix_resolve.errors import WellKnownFetchError
 from matrix_resolve.hooks import QuestionAnswered, ResolverEvent
 
 
@@ -39,8 +39,7 @@ class Heard:
     def alias_of(self, host: str) -> str | None:
         """Return what a host is an alias of, printable; None if it is none, or nothing is known."""
         answer = self.addresses_of(host)
-        alias = answer.canonical_name if isinstance(answer, Addresses) else None
-        return None if alias is None else readable(alias)
+        return answer.canonical_name if isinstance(answer, Addresses) else None
 
     def redirects_of(self, url: str) -> Iterator[tuple[int, str]]:
         """Yield status and URL of each redirect that a request for `url` has followed."""

@@ -6,18 +6,21 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from matrix_resolve.testing import DnsFault, LoopbackFederation
 
 
-def run_with_output_to(output: int, arguments: list[str], **more: Any) -> tuple[int, bytes]:
-    """Return the exit status and what is told on the error output."""
+def run_with_output_to(output: int, arguments: list[str]) -> tuple[int, bytes]:
+    """Return the exit status and what is told on the error output.
+
+    The output is buffered, so that something is left to be written at the end.
+    """
     command = [sys.executable, "-W", "error", "-m", "matrix_resolve", *arguments]
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     ended = subprocess.run(
-        command, stdout=output, stderr=subprocess.PIPE, timeout=60, check=False, **more
+        command, stdout=output, stderr=subprocess.PIPE, timeout=60, check=False, env=buffered
     )
     return ended.returncode, ended.stderr
 
