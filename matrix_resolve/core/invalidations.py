@@ -5,6 +5,9 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from attrs import evolve
+
+from matrix_resolve.core.entries import CacheEntry
 from matrix_resolve.core.questions import Question
 
 # Beyond so many the log begins afresh, and everything older counts as invalidated.
@@ -82,3 +85,21 @@ class Invalidations:
         if self._last.keys().isdisjoint(keys):  # so it is most often, and this is quick
             return False
         return any(self._last.get(key, 0) > epoch for key in keys)
+
+
+def asked_since(entry: CacheEntry, deleted_at: float) -> CacheEntry | None:
+    """Return what of `entry` was asked no earlier than `deleted_at`; None if nothing was.
+
+    For caches that processes share, in which moments (Unix seconds) take the place of epochs.
+    """
+    if entry.asked_at < deleted_at:
+        return None
+    if oldest(entry) >= deleted_at:
+        return entry
+    return evolve(entry, reserve=None)
+
+
+def oldest(entry: CacheEntry) -> float:
+    """Return when the older of an entry's answers was asked."""
+    reserve = entry.reserve
+    return entry.asked_at if reserve is None else min(entry.asked_at, reserve.asked_at)

@@ -4,10 +4,19 @@ from collections.abc import Collection
 from contextlib import suppress
 
 import pytest
+from attrs import evolve
 
 from matrix_resolve.core import invalidations as module
-from matrix_resolve.core.invalidations import Invalidations
-from matrix_resolve.core.questions import AskAddresses, AskWellKnown, Question
+from matrix_resolve.core.entries import CacheEntry, Reserve
+from matrix_resolve.core.invalidations import Invalidations, asked_since, oldest
+from matrix_resolve.core.names import ServerName
+from matrix_resolve.core.questions import (
+    AskAddresses,
+    AskWellKnown,
+    Delegated,
+    NotDelegated,
+    Question,
+)
 
 A, B, C = (AskWellKnown(f"{letter}.example") for letter in "abc")
 
@@ -126,3 +135,41 @@ def test_the_log_holds_ten_thousand() -> None:
     assert most == 10_000
     assert all(log.since(beginning, AskWellKnown(f"n{n}.example")) for n in (0, 12_345, 24_999))
     assert not log.since(log.epoch, A.key)
+
+
+RESERVE = Reserve(
+    answer=Delegated(ServerName.parse("hs.example"), ""),
+    asked_at=100,
+    fresh_until=200,
+    stale_until=300,
+)
+FAILED = CacheEntry(
+    key=A.key,
+    outcome=NotDelegated("down", temporary=True),
+    asked_at=150,
+    fresh_until=160,
+    keep_until=300,
+    reserve=RESERVE,
+)
+ALONE = evolve(FAILED, reserve=None)
+
+
+@pytest.mark.parametrize(
+    ("entry", "deleted_at", "left"),
+    [
+        (FAILED, 0, FAILED),
+        (FAILED, 100, FAILED),
+        (FAILED, 101, ALONE),
+        (FAILED, 150, ALONE),
+        (FAILED, 151, None),
+        (ALONE, 150, ALONE),
+        (ALONE, 151, None),
+    ],
+)
+def test_what_was_asked_since(
+    entry: CacheEntry, deleted_at: float, left: CacheEntry | None
+) -> None:
+    """By moments too: what was asked before a deletion goes, be it the answer in reserve only."""
+    assert asked_since(entry, deleted_at) == left
+    assert oldest(FAILED) == 100
+    assert oldest(ALONE) == 150

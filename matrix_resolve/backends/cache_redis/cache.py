@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import Final
 
-from attrs import evolve
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
@@ -27,6 +26,7 @@ from matrix_resolve.backends.cache_redis.scripts import (
 )
 from matrix_resolve.core.entries import LARGEST, CacheEntry, reconciled
 from matrix_resolve.core.foreign import is_believable
+from matrix_resolve.core.invalidations import asked_since, oldest
 from matrix_resolve.core.questions import question_of
 from matrix_resolve.errors import CacheError, shown
 from matrix_resolve.interfaces import Clock, Lease, Question
@@ -240,7 +240,7 @@ class RedisCache:
         """Store what `entry` brings; return False when others came in between each time."""
         kept, deleted_at = b"", 0.0  # a guess; when it is wrong the script says what is right
         for _ in range(_TRIES):
-            lasting = _asked_since(entry, deleted_at)
+            lasting = asked_since(entry, deleted_at)
             if lasting is None:
                 return True
             before = self._usable(question, _parsed(kept))
@@ -254,7 +254,7 @@ class RedisCache:
                 kept,
                 wanted.to_json(),
                 remaining,
-                repr(_oldest(wanted)),
+                repr(oldest(wanted)),
                 _milliseconds(_TOMBSTONE_KEPT),
             )
             if told is None:
@@ -270,21 +270,6 @@ def _parsed(data: bytes | None) -> CacheEntry | None:
         return CacheEntry.from_json(data) if data else None
     except CacheError:
         return None
-
-
-def _asked_since(entry: CacheEntry, deleted_at: float) -> CacheEntry | None:
-    """Return what of `entry` was asked no earlier than `deleted_at`; None if nothing was."""
-    if entry.asked_at < deleted_at:
-        return None
-    if _oldest(entry) >= deleted_at:
-        return entry
-    return evolve(entry, reserve=None)
-
-
-def _oldest(entry: CacheEntry) -> float:
-    """Return when the older of an entry's answers was asked."""
-    reserve = entry.reserve
-    return entry.asked_at if reserve is None else min(entry.asked_at, reserve.asked_at)
 
 
 def _milliseconds(seconds: float) -> int:
