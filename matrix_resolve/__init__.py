@@ -46,6 +46,7 @@ from matrix_resolve.policy import Policy
 if TYPE_CHECKING:
     from matrix_resolve.backends.cache_cachetools import MemoryCache
     from matrix_resolve.backends.cache_redis import RedisCache
+    from matrix_resolve.backends.cache_sqlite import SqliteCache
     from matrix_resolve.backends.cache_tiered import TieredCache
     from matrix_resolve.backends.dns_aiodns import AiodnsLookup
     from matrix_resolve.backends.dns_dnspython import DnspythonLookup
@@ -101,6 +102,7 @@ _MODULES = {
     "Resolver": "matrix_resolve.resolver",
     "ResolverEvent": "matrix_resolve.hooks",
     "ResolverHook": "matrix_resolve.hooks",
+    "SqliteCache": "matrix_resolve.backends.cache_sqlite",
     "StaleServed": "matrix_resolve.hooks",
     "SupportContact": "matrix_resolve.serving",
     "TaskFailed": "matrix_resolve.hooks",
@@ -166,6 +168,7 @@ __all__ = [
     "ResponseTooLargeError",
     "ServerName",
     "ServiceNotOfferedError",
+    "SqliteCache",
     "SrvLookup",
     "SrvLookupError",
     "SrvRecord",

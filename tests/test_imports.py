@@ -36,6 +36,7 @@ DOORS = (
     "federation",
     "serving",
     "backends.cache_redis",
+    "backends.cache_sqlite",
     "backends.dns_aiodns",
     "backends.dns_dnspython",
     "checking.findings",

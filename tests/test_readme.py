@@ -1,6 +1,7 @@
 """What the README shows is true: its code runs, its commands are there, its table is complete."""
 
 import asyncio
+import functools
 import inspect
 import re
 from pathlib import Path
@@ -258,3 +259,16 @@ def test_what_is_linked_is_there() -> None:
     assert links
     for link in links:
         assert (Path(__file__).parent.parent / link).exists(), link
+
+
+async def test_over_a_restart(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """What was resolved once is there the second time, though nobody publishes it any more."""
+    main = run(block("python", "SqliteCache"))["main"]
+    for published in (fakes(), {"well_known": FakeWellKnown(), "srv": FakeSrv()}):
+        parts = {"addresses": FakeAddresses(), **published}
+        opens = functools.partial(open_resolver, **parts)
+        monkeypatch.setitem(main.__globals__, "open_resolver", opens)
+        await main("example.org", tmp_path / "answers.sqlite")
+        assert "matrix.example.org:443" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""What every cache does: ours, memory and Redis alone and one before the other, and an example's.
+"""What every cache does: ours (memory, and before Redis or a file, each alone too), an example's.
 
 What is particular to one of them (bounds, who wins, outages, doubt) is in its own file.
 """
@@ -8,16 +8,18 @@ import importlib
 import random
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import pytest_asyncio
 from attrs import frozen
 
 from matrix_resolve.backends.cache_cachetools import MemoryCache
 from matrix_resolve.backends.cache_redis import RedisCache
+from matrix_resolve.backends.cache_sqlite import SqliteCache
 from matrix_resolve.backends.cache_tiered import TieredCache
 from matrix_resolve.core.entries import reconciled, remember
 from matrix_resolve.core.lifetimes import Learned
@@ -53,6 +55,8 @@ OTHER = AskWellKnown("other.example")
 LONG = 60.0
 """Seconds that nothing takes unless it hangs."""
 NOW = FakeClock().time()
+_OPENED = 3
+"""No test wants more of one cache."""
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -76,6 +80,32 @@ class Subject:
 def clock() -> FakeClock:
     """A clock that stands still."""
     return FakeClock()
+
+
+class Flushed(SqliteCache):
+    """A file in which others find at once what was put, as they do a moment later else."""
+
+    async def put(self, question: Question, entry: CacheEntry, /) -> None:
+        """Put, and see it written."""
+        await super().put(question, entry)
+        await self.flush()
+
+
+@pytest_asyncio.fixture
+async def files(
+    clock: FakeClock, tmp_path: Path
+) -> AsyncIterator[Callable[[type[SqliteCache]], SqliteCache]]:
+    """Opens one file again and again, as other processes would."""
+    path = tmp_path / "answers.sqlite"
+    async with AsyncExitStack() as opened:
+        ready = {
+            kind: [
+                await opened.enter_async_context(kind(path, clock=clock, timeout=LONG))
+                for _ in range(_OPENED)
+            ]
+            for kind in (SqliteCache, Flushed)
+        }
+        yield lambda kind: ready[kind].pop()
 
 
 def memory(request: pytest.FixtureRequest, clock: FakeClock) -> Subject:
@@ -110,6 +140,40 @@ def memory_and_redis(request: pytest.FixtureRequest, clock: FakeClock) -> Subjec
     return Subject(another(), another, reconciles=True)
 
 
+def file_alone(request: pytest.FixtureRequest, clock: FakeClock) -> Subject:
+    """A file alone."""
+    return _file(request, SqliteCache)
+
+
+def flushed_file(request: pytest.FixtureRequest, clock: FakeClock) -> Subject:
+    """A file that is written to at once."""
+    return _file(request, Flushed)
+
+
+def memory_and_file(request: pytest.FixtureRequest, clock: FakeClock) -> Subject:
+    """Memory before a file, as it is recommended."""
+    return _memory_before(_file(request, SqliteCache), clock)
+
+
+def memory_and_flushed_file(request: pytest.FixtureRequest, clock: FakeClock) -> Subject:
+    """Memory before a file that is written to at once."""
+    return _memory_before(_file(request, Flushed), clock)
+
+
+def _file(request: pytest.FixtureRequest, kind: type[SqliteCache]) -> Subject:
+    files = request.getfixturevalue("files")
+    return Subject(files(kind), lambda: files(kind), reconciles=True)
+
+
+def _memory_before(shared: Subject, clock: FakeClock) -> Subject:
+    def before(cache: Any) -> TieredCache:
+        return TieredCache(MemoryCache(clock=clock), cache, clock=clock)
+
+    another = shared.open
+    assert another is not None
+    return Subject(before(shared.cache), lambda: before(another()), reconciles=True)
+
+
 def example(request: pytest.FixtureRequest, clock: FakeClock) -> Subject:
     """The example of a cache of one's own, in SQLite. It tells the time by the system's clock."""
     monkeypatch = request.getfixturevalue("monkeypatch")
@@ -122,11 +186,13 @@ def example(request: pytest.FixtureRequest, clock: FakeClock) -> Subject:
 
 
 Make = Callable[[pytest.FixtureRequest, FakeClock], Subject]
-CACHES: list[Make] = [memory, memory_twice, redis_alone, memory_and_redis, example]
-PEEKABLE: list[Make] = [memory, memory_twice, memory_and_redis]
-LEASING: list[Make] = [memory_twice, redis_alone, memory_and_redis]
-TELLING: list[Make] = LEASING
-SHARED: list[Make] = [redis_alone, memory_and_redis]
+CACHES: list[Make] = [memory, memory_twice, redis_alone, memory_and_redis]
+CACHES += [file_alone, memory_and_file, example]
+PEEKABLE: list[Make] = [memory, memory_twice, memory_and_redis, memory_and_file]
+LEASING: list[Make] = [memory_twice, redis_alone, memory_and_redis, memory_and_file]
+TELLING: list[Make] = [*LEASING, file_alone]
+IN_TURN: list[Make] = [redis_alone, memory_and_redis]
+SHARED: list[Make] = [*IN_TURN, flushed_file, memory_and_flushed_file]
 
 
 def each_of(makes: list[Make]) -> pytest.MarkDecorator:
@@ -562,7 +628,7 @@ async def test_puts_of_two_processes(
     assert await subject.open().get(EXAMPLE) == reconciled(ENTRIES[first], ENTRIES[second])
 
 
-@each_of(SHARED)
+@each_of(IN_TURN)
 async def test_one_holds_the_lease(cache: LeasingCache, elsewhere: LeasingCache) -> None:
     """The first to come may ask, the others not until it lets go."""
     assert (await cache.lease(EXAMPLE, LONG)).held
@@ -575,7 +641,7 @@ async def test_one_holds_the_lease(cache: LeasingCache, elsewhere: LeasingCache)
     assert not (await cache.lease(EXAMPLE, LONG)).held
 
 
-@each_of(SHARED)
+@each_of(IN_TURN)
 async def test_lease_ends_by_itself(cache: LeasingCache, elsewhere: LeasingCache) -> None:
     """When the holder has died, another one may ask once the lease has ended."""
     await cache.lease(EXAMPLE, 0.01)
@@ -584,7 +650,7 @@ async def test_lease_ends_by_itself(cache: LeasingCache, elsewhere: LeasingCache
             await asyncio.sleep(0.01)
 
 
-@each_of(SHARED)
+@each_of(IN_TURN)
 async def test_entry_comes_with_the_lease(cache: Any, elsewhere: Any) -> None:
     """Held or not, a lease brings what is kept now."""
     kept = entry(GOOD)
@@ -594,7 +660,7 @@ async def test_entry_comes_with_the_lease(cache: Any, elsewhere: Any) -> None:
     assert (await elsewhere.lease(EXAMPLE, LONG)).entry == kept
 
 
-@each_of(SHARED)
+@each_of(IN_TURN)
 async def test_deletion_ends_the_lease(cache: Any, elsewhere: Any) -> None:
     """Who asked before a deletion asks in vain, so the next one need not wait."""
     await cache.lease(EXAMPLE, LONG)
