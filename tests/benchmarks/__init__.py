@@ -9,6 +9,7 @@ module with `async def measure(scale) -> list[Figure]`:
     latency.py   the time of one cold resolve, against the slowest chain of answers that it needs
     weight.py    memory and collector-tracked objects a name; the longest full collection
     pauses.py    the longest single operation at 300,000 names
+    kept.py      cold names with a cache in a file, against one in memory
     pooled.py    a request on a pooled connection, against aiohttp's
     imports.py   importing the package
     peers.py     names a second, against other resolvers in environments of their own

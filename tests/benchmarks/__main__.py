@@ -36,6 +36,7 @@ GROUPS: Final = (
     "latency",
     "weight",
     "pauses",
+    "kept",
     "pooled",
     "imports",
     "peers",

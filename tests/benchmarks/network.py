@@ -16,6 +16,7 @@ from matrix_resolve import (
     AddressPolicy,
     AiodnsLookup,
     AiohttpWellKnownFetcher,
+    AnswerCache,
     MemoryCache,
     Policy,
     Resolver,
@@ -71,8 +72,10 @@ class Network:
         return cls(dns=dns, web=web, authority=authority, ssl_context=context)
 
     @asynccontextmanager
-    async def resolver(self, policy: Policy | None = None) -> AsyncIterator[Resolver]:
-        """Open a resolver of default parts, with their default settings but for the policy."""
+    async def resolver(
+        self, policy: Policy | None = None, cache: AnswerCache | None = None
+    ) -> AsyncIterator[Resolver]:
+        """Open a resolver of default parts and their settings but for the policy and the cache."""
         address_policy = AddressPolicy(allow=["127.0.0.0/8"])
         async with (
             AiodnsLookup(nameservers=[self.nameserver]) as lookup,
@@ -86,7 +89,7 @@ class Network:
                 well_known=fetcher,
                 srv=lookup,
                 addresses=lookup,
-                cache=MemoryCache(),
+                cache=MemoryCache() if cache is None else cache,
                 policy=Policy() if policy is None else policy,
                 address_policy=address_policy,
             ) as resolver,
