@@ -117,14 +117,13 @@ async def _compared(what: str, kind: str, opens: Opens, path: Path, scale: Scale
             floor=time_alone,
             bound=1.3 if has_servers else None,
         ),
-        evolve(pause, floor=pause_alone) if has_servers else evolve(pause, bound=20, judged="max"),
+        evolve(pause, floor=pause_alone) if has_servers else evolve(pause, bound=20),
         Figure(name=f"{again_name}: time", unit="ms", ours=time_again),
         Figure(
             name=f"{again_name}: longest pause",
             unit="ms",
             ours=pause_again,
             bound=20,
-            judged="max",
         ),
     ]
 

@@ -25,6 +25,7 @@ from matrix_resolve import (
     RedisCache,
     Resolution,
     ResolverHook,
+    SqliteCache,
     SrvLookup,
     SrvReply,
     TieredCache,
@@ -51,6 +52,9 @@ redis_cache = RedisCache(Redis())
 redis_answers: AnswerCache = redis_cache
 redis_feed: InvalidationFeed = redis_cache
 redis_leases: LeasingCache = redis_cache
+sqlite_cache = SqliteCache("answers.sqlite")
+sqlite_answers: AnswerCache = sqlite_cache
+sqlite_feed: InvalidationFeed = sqlite_cache
 tiered_cache = TieredCache(MemoryCache(), redis_cache)
 tiered_answers: AnswerCache = tiered_cache
 tiered_feed: InvalidationFeed = tiered_cache
