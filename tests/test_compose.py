@@ -1,6 +1,7 @@
 """`open_resolver()` and `resolve_server_name()`: what they open, close and take."""
 
 import asyncio
+import ssl
 import time
 from typing import Any
 
@@ -86,6 +87,98 @@ async def test_defaults(opened: Opened) -> None:
     assert opened.closed == ["AiohttpWellKnownFetcher", "AiodnsLookup"]
     with pytest.raises(RuntimeError, match="closed"):
         await resolver.resolve("192.0.2.1")
+
+
+async def test_awaited(opened: Opened) -> None:
+    """What `await` gives stays open; its `aclose()` closes all that was opened, once."""
+    resolver = await open_resolver()
+    assert (await resolver.resolve("192.0.2.1")).step is Step.IP_LITERAL
+    assert opened.closed == []
+    await resolver.aclose()
+    await resolver.aclose()
+    assert opened.closed == ["AiohttpWellKnownFetcher", "AiodnsLookup"]
+    with pytest.raises(RuntimeError, match="closed"):
+        await resolver.resolve("192.0.2.1")
+
+
+async def test_awaited_and_closed_by_a_context(opened: Opened) -> None:
+    """What `await` gives may be closed by `async with` as well."""
+    async with await open_resolver():
+        assert opened.closed == []
+    assert opened.closed == ["AiohttpWellKnownFetcher", "AiodnsLookup"]
+
+
+async def test_awaited_parts_keep_their_owner(opened: Opened) -> None:
+    """`aclose()` of what `await` gives leaves open what was passed in."""
+    lookup = AiodnsLookup()
+    resolver = await open_resolver(srv=lookup, addresses=lookup)
+    await resolver.aclose()
+    assert opened.closed == ["AiohttpWellKnownFetcher"]
+    await lookup.aclose()
+
+
+async def test_closing_where_it_does_not_belong(opened: Opened) -> None:
+    """`aclose()` in another event loop is refused, and closes no part there."""
+    resolver = await open_resolver()
+    await resolver.resolve("192.0.2.1")
+    with pytest.raises(RuntimeError, match="belongs"):
+        await asyncio.to_thread(asyncio.run, resolver.aclose())
+    assert opened.closed == []
+    await resolver.aclose()
+    assert opened.closed == ["AiohttpWellKnownFetcher", "AiodnsLookup"]
+
+
+async def test_a_part_that_is_none_opens_nothing(opened: Opened) -> None:
+    """With a part that the resolver refuses, what was opened before is closed."""
+    with pytest.raises(TypeError, match="cache: object has no method get"):
+        await open_resolver(cache=object())  # type: ignore[arg-type]
+    assert opened.closed == ["AiohttpWellKnownFetcher", "AiodnsLookup"]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            {"nameservers": ["192.0.2.53"], "srv": FakeSrv(), "addresses": FakeAddresses()},
+            "nameservers are for the default lookup",
+        ),
+        ({"nameservers": "192.0.2.53"}, "a sequence of strings"),
+        (
+            {"ssl_context": ssl.create_default_context(), "well_known": FakeWellKnown()},
+            "ssl_context is for the default fetcher",
+        ),
+    ],
+)
+def test_settings_of_parts_that_are_not_opened(given: dict[str, Any], told: str) -> None:
+    """Settings of a default part beside a part of one's own are refused at the call."""
+    with pytest.raises(TypeError, match=told):
+        open_resolver(**given)
+
+
+@pytest.mark.parametrize("given", [{}, {"srv": FakeSrv()}, {"addresses": FakeAddresses()}])
+async def test_settings_reach_the_defaults(opened: Opened, given: dict[str, Any]) -> None:
+    """The default lookup asks the nameservers that are given, be it for one kind only."""
+    context = ssl.create_default_context()
+    async with open_resolver(nameservers=["192.0.2.53"], ssl_context=context, **given):
+        pass
+    (lookup,), (fetcher,) = (
+        opened.arguments[name] for name in ("AiodnsLookup", "AiohttpWellKnownFetcher")
+    )
+    assert lookup["nameservers"] == ["192.0.2.53"]
+    assert fetcher["ssl_context"] is context
+
+
+async def test_by_real_sockets(loopback_federation: LoopbackFederation) -> None:
+    """`nameservers` and `ssl_context` are enough to resolve by SRV records of one's own DNS."""
+    loopback_federation.add("example.org", srv=[("matrix.example.org", 8448)])
+    resolver = await open_resolver(
+        nameservers=[loopback_federation.nameserver],
+        ssl_context=loopback_federation.client_ssl_context(),
+    )
+    try:
+        assert (await resolver.resolve("example.org")).step is Step.SRV
+    finally:
+        await resolver.aclose()
 
 
 async def test_settings_of_the_defaults_come_from_the_policy(opened: Opened) -> None:

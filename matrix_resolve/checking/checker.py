@@ -1,8 +1,8 @@
 """Looks at servers, and reports."""
 
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final
 
@@ -12,8 +12,9 @@ from matrix_resolve.checking.facts import ServerFacts
 from matrix_resolve.checking.places import Places
 from matrix_resolve.checking.probing import EndpointProber
 from matrix_resolve.checking.report import Report
-from matrix_resolve.compose import compose_resolver
+from matrix_resolve.compose import check_nameservers, compose_resolver, open_lookups
 from matrix_resolve.core.addresses import AddressPolicy
+from matrix_resolve.core.closeable import Closeable, Opening
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.interfaces import AddressLookup, SrvLookup
 from matrix_resolve.transport.attempts import SocketAddress
@@ -21,14 +22,18 @@ from matrix_resolve.transport.tls import default_ssl_context
 
 # Seconds that a check takes at most.
 TIMEOUT: Final = 60.0
+# Seconds of one DNS question.
+_DNS_TIMEOUT: Final = 5.0
 
 
-class Checker:
+class Checker(Closeable):
     """Checks servers; `open_checker()` gives one. It remembers nothing between two checks."""
 
-    def __init__(self, parts: Parts, *, timeout: float) -> None:
+    def __init__(self, parts: Parts, opened: AsyncExitStack, *, timeout: float) -> None:
         self._parts = parts
+        self._opened = opened
         self._timeout = timeout
+        self._closed = False
 
     async def check(
         self,
@@ -45,17 +50,23 @@ class Checker:
         facts = await self.look(server_name, progress=progress)
         return Report.of(facts, expect_closed=expect_closed)
 
+    async def aclose(self) -> None:
+        """Close what was opened with this; idempotent."""
+        self._closed = True
+        await self._opened.aclose()
+
     async def look(
         self, server_name: str | ServerName, *, progress: Progress = lambda _: None
     ) -> ServerFacts:
         """Return what is seen of a server, not judged; all else as of `check`."""
+        if self._closed:
+            raise RuntimeError("the checker is closed")
         if isinstance(server_name, str):
             server_name = ServerName.parse(server_name)
         return await Collection(server_name, self._parts, progress).facts(self._timeout)
 
 
-@asynccontextmanager
-async def open_checker(
+def open_checker(
     *,
     addresses: AddressLookup | None = None,
     srv: SrvLookup | None = None,
@@ -63,8 +74,8 @@ async def open_checker(
     nameservers: Sequence[str] | None = None,
     ssl_context: ssl.SSLContext | None = None,
     connect_to: Mapping[SocketAddress, SocketAddress] | None = None,
-    timeout: float = TIMEOUT,  # noqa: ASYNC109  # of each check, not of this
-) -> AsyncIterator[Checker]:
+    timeout: float = TIMEOUT,
+) -> Opening[Checker]:
     """Open a `Checker`, which looks at servers as other servers see them.
 
     `addresses` and `srv` are the lookups (default: `AiodnsLookup`, which asks `nameservers` where
@@ -72,33 +83,37 @@ async def open_checker(
     trust (default: whom the system trusts). `connect_to` maps (host, port), or (IP address, port),
     to the (IP address, port) to dial in its place: a server can be tried before DNS points to it.
     A check takes at most `timeout` seconds.
-    """
-    address_policy = AddressPolicy() if address_policy is None else address_policy
-    ssl_context = default_ssl_context() if ssl_context is None else ssl_context
-    places = Places({} if connect_to is None else connect_to)
-    async with AsyncExitStack() as opened:
-        if addresses is None or srv is None:
-            from matrix_resolve.backends.dns_aiodns import AiodnsLookup
 
-            lookup = await opened.enter_async_context(AiodnsLookup(nameservers=nameservers))
-            addresses = lookup if addresses is None else addresses
-            srv = lookup if srv is None else srv
+    For `async with`, or for `await` and `aclose()` in the end. Raises `TypeError` for `nameservers`
+    beside lookups of one's own.
+    """
+    check_nameservers(nameservers, srv, addresses)
+    policy = AddressPolicy() if address_policy is None else address_policy
+    trusting = default_ssl_context() if ssl_context is None else ssl_context
+    places = Places({} if connect_to is None else connect_to)
+
+    async def made(opened: AsyncExitStack) -> Checker:
+        lookups = await open_lookups(
+            opened, srv, addresses, nameservers=nameservers, timeout=_DNS_TIMEOUT
+        )
         parts = Parts(
             open_resolver=partial(
                 compose_resolver,
-                addresses=addresses,
-                srv=srv,
-                address_policy=address_policy,
-                ssl_context=ssl_context,
+                addresses=lookups.addresses,
+                srv=lookups.srv,
+                address_policy=policy,
+                ssl_context=trusting,
                 connect_to=places.connect_to,
             ),
-            addresses=addresses,
-            srv=srv,
-            address_policy=address_policy,
-            reader=DocumentReader(addresses, address_policy, ssl_context, places),
-            prober=EndpointProber(places, address_policy, ssl_context),
+            addresses=lookups.addresses,
+            srv=lookups.srv,
+            address_policy=policy,
+            reader=DocumentReader(lookups.addresses, policy, trusting, places),
+            prober=EndpointProber(places, policy, trusting),
         )
-        yield Checker(parts, timeout=timeout)
+        return Checker(parts, opened, timeout=timeout)
+
+    return Opening(made)
 
 
 async def check_server(

@@ -2,15 +2,17 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Hashable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Hashable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from typing import Any
 
 import aiohttp
 from attrs import define, field
 
+from matrix_resolve.core.closeable import Closeable, Opening
 from matrix_resolve.core.names import IPAddress, ServerName
+from matrix_resolve.core.parts import check_part
 from matrix_resolve.core.resolution import Resolution
 from matrix_resolve.errors import AddressNotAllowedError, ConnectError
 from matrix_resolve.federation.context import RequestContext
@@ -40,8 +42,12 @@ def open_federation_client(
     max_body: int = 100 * 1024 * 1024,
     trust_env: bool = False,
     connect_to: Mapping[SocketAddress, SocketAddress] | None = None,
-) -> "AbstractAsyncContextManager[FederationClient]":
+) -> "Opening[FederationClient]":
     """Open a client that finds servers with `resolver`, which keeps its owner.
+
+        async with open_federation_client(resolver) as client: ...
+
+    Or `client = await open_federation_client(resolver)`, and in the end `await client.aclose()`.
 
     `ssl_context` None means the system's trust store. `timeout` in seconds is for a whole request,
     from waiting for its turn to the end of the body; `connect_timeout` for each target: for looking
@@ -61,12 +67,14 @@ def open_federation_client(
     `connect_to` maps (host, port) to the (IP address, port) to dial in its place, as of
     `AiohttpWellKnownFetcher`: for tests.
     """
+    check_part("resolver", resolver, "resolve", "endpoints", "report_unreachable")
     if max_connections is None:
         max_connections = affordable(0.5, 1000)
     for limit in (connect_timeout, max_connections, max_connections_per_server, max_body):
         if limit is not None and not limit > 0:
             raise ValueError(f"a limit of {limit!r}")
-    return _opened(
+    opened = partial(
+        _opened,
         resolver,
         Connections(max_connections),
         {} if connect_to is None else connect_to,
@@ -78,38 +86,37 @@ def open_federation_client(
         max_body=max_body,
         proxy=EnvironmentProxy() if trust_env else None,
     )
+    return Opening(lambda parts: opened(parts=parts))
 
 
-@asynccontextmanager
 async def _opened(
     resolver: Resolver,
     connections: Connections,
     connect_to: Mapping[SocketAddress, SocketAddress],
     *,
+    parts: AsyncExitStack,
     ssl_context: ssl.SSLContext | None,
     keepalive_timeout: float,
     **settings: Any,
-) -> "AsyncIterator[FederationClient]":
-    async with open_session(
+) -> "FederationClient":
+    session = open_session(
         connections,
         ssl_context=ssl_context,
         keepalive_timeout=keepalive_timeout,
         response_class=FederationResponse,
-    ) as session:
-        client = FederationClient(resolver, Dialler(session, connections, connect_to), **settings)
-        try:
-            yield client
-        finally:
-            client._close()
+    )
+    await parts.enter_async_context(session)
+    return FederationClient(resolver, Dialler(session, connections, connect_to), parts, **settings)
 
 
-class FederationClient:
+class FederationClient(Closeable):
     """Sends requests to servers by their Matrix names; made by `open_federation_client()`."""
 
     def __init__(
         self,
         resolver: Resolver,
         dialler: Dialler,
+        parts: AsyncExitStack,
         *,
         timeout: aiohttp.ClientTimeout,
         connect_timeout: float,
@@ -119,6 +126,7 @@ class FederationClient:
     ) -> None:
         self._resolver = resolver
         self._dialler = dialler
+        self._parts = parts
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._max_body = max_body
@@ -126,6 +134,15 @@ class FederationClient:
         self._turns = turns
         self._under_way = set[RequestContext]()
         self._unreachable = Unreachable()
+
+    async def aclose(self) -> None:
+        """End what is under way, and close the connections; idempotent.
+
+        aiohttp alone would leave requests waiting, for bodies and connections.
+        """
+        for request in [*self._under_way]:
+            request.close()
+        await self._parts.aclose()
 
     def request(
         self, method: str, server_name: str | ServerName, path: str, **kwargs: Any
@@ -162,11 +179,6 @@ class FederationClient:
             max_body=self._max_body,
         )
         return RequestContext(outgoing, self._turns, self._send, self._under_way)
-
-    def _close(self) -> None:
-        """End what is under way; aiohttp would leave it waiting, for bodies and connections."""
-        for request in [*self._under_way]:
-            request.close()
 
     async def _send(self, request: Outgoing) -> FederationResponse:
         """Go through the targets, and once more through those of a fresh resolution."""

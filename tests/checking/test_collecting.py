@@ -12,7 +12,16 @@ from homeservers import CLIENT, KEYS, VERSION, homeserver, with_answer
 from matrix_resolve.checking.checker import Checker, open_checker
 from matrix_resolve.checking.facts import ServerFacts, TcpProblem, TlsProblem
 from matrix_resolve.core.addresses import AddressPolicy
-from matrix_resolve.testing import DnsFault, Endless, LoopbackFederation, Refused, Silent, Slow
+from matrix_resolve.testing import (
+    DnsFault,
+    Endless,
+    FakeAddresses,
+    FakeSrv,
+    LoopbackFederation,
+    Refused,
+    Silent,
+    Slow,
+)
 
 NAME = "example.org"
 HOME = "hs.example.org"
@@ -35,6 +44,28 @@ async def seen(federation: LoopbackFederation, name: str = NAME, **settings: Any
     """What is seen of a server."""
     async with checking(federation, **settings) as checker, asyncio.timeout(20):
         return await checker.look(name)
+
+
+async def test_awaited(loopback_federation: LoopbackFederation) -> None:
+    """A checker may be opened by `await`, and closed by `aclose()` with its lookup."""
+    loopback_federation.add(NAME)
+    checker = await open_checker(
+        nameservers=[loopback_federation.nameserver],
+        ssl_context=loopback_federation.client_ssl_context(),
+        address_policy=AddressPolicy.allow_all(),
+        connect_to=loopback_federation.connect_to,
+    )
+    assert (await checker.look(NAME)).resolution is not None
+    await checker.aclose()
+    await checker.aclose()
+    with pytest.raises(RuntimeError, match="closed"):
+        await checker.look(NAME)
+
+
+def test_settings_of_a_lookup_that_is_not_opened() -> None:
+    """Nameservers beside lookups of one's own would be asked by nobody."""
+    with pytest.raises(TypeError, match="nameservers"):
+        open_checker(nameservers=["192.0.2.53"], srv=FakeSrv(), addresses=FakeAddresses())
 
 
 async def test_delegated_server(loopback_federation: LoopbackFederation) -> None:

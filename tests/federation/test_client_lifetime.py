@@ -352,6 +352,22 @@ async def test_closing_with_requests_under_way(
     assert await settled(loopback_federation) == 0
 
 
+async def test_awaited(loopback_federation: LoopbackFederation) -> None:
+    """What `await` opens is closed by `aclose()`: resolver and client, with all connections."""
+    loopback_federation.add(NAME)
+    resolver = await loopback_federation.resolver()
+    client = await loopback_federation.client(resolver)
+    assert await asked(client) == 200
+    assert served(loopback_federation) == 1
+    await client.aclose()
+    await client.aclose()
+    assert await settled(loopback_federation) == 0
+    with pytest.raises(RuntimeError, match="closed"):
+        await asked(client)
+    assert (await resolver.resolve(TARGET)).targets[0].port == 8450  # it keeps its owner
+    await resolver.aclose()
+
+
 async def test_a_closed_client(loopback_federation: LoopbackFederation) -> None:
     """A client that is closed refuses, and opens nothing."""
     loopback_federation.add(NAME)

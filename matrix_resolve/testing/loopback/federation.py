@@ -3,7 +3,6 @@
 import random
 import time
 from collections.abc import Iterable
-from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
 from matrix_resolve.interfaces import AddressLookup, AnswerCache, Clock, SrvLookup, WellKnownFetcher
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from matrix_resolve.backends.dns_aiodns import AiodnsLookup
     from matrix_resolve.backends.well_known_aiohttp import AiohttpWellKnownFetcher
     from matrix_resolve.core.addresses import AddressPolicy
+    from matrix_resolve.core.closeable import Opening
     from matrix_resolve.federation import FederationClient
     from matrix_resolve.hooks import ResolverHook
     from matrix_resolve.policy import Policy
@@ -73,7 +73,7 @@ class LoopbackFederation(LoopbackServers):
         hooks: "Iterable[ResolverHook]" = (),
         clock: Clock = time,
         rng: random.Random | None = None,
-    ) -> "AbstractAsyncContextManager[Resolver]":
+    ) -> "Opening[Resolver]":
         """Open a `Resolver` that reaches this federation by real sockets, as `open_resolver` does.
 
         The parts that are not given are the real ones, with their settings from `policy`; every
@@ -96,14 +96,12 @@ class LoopbackFederation(LoopbackServers):
             hooks=hooks,
             clock=clock,
             rng=rng,
-            nameservers=[self.nameserver],
-            ssl_context=self.client_ssl_context(),
+            nameservers=[self.nameserver] if srv is None or addresses is None else None,
+            ssl_context=self.client_ssl_context() if well_known is None else None,
             connect_to=self.connect_to,
         )
 
-    def client(
-        self, resolver: "Resolver", **settings: Any
-    ) -> "AbstractAsyncContextManager[FederationClient]":
+    def client(self, resolver: "Resolver", **settings: Any) -> "Opening[FederationClient]":
         """Open a `FederationClient` that reaches these servers.
 
         `settings` are the arguments of `open_federation_client()`, and win.
