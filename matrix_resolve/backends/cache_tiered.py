@@ -9,6 +9,7 @@ from matrix_resolve.core.entries import CacheEntry, reconciled
 from matrix_resolve.core.foreign import is_believable
 from matrix_resolve.core.invalidations import Invalidations
 from matrix_resolve.core.moments import Moments, Timescale
+from matrix_resolve.core.parts import check_part
 from matrix_resolve.core.questions import question_of
 from matrix_resolve.errors import CacheError
 from matrix_resolve.interfaces import (
@@ -40,6 +41,8 @@ class TieredCache:
     """
 
     def __init__(self, near: AnswerCache, shared: AnswerCache, *, clock: Clock = time) -> None:
+        for name, cache in (("near", near), ("shared", shared)):
+            check_part(name, cache, "get", "put", "delete")
         self._near = near
         self._shared = shared
         self._peekable = near if isinstance(near, PeekableCache) else None

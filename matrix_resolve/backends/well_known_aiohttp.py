@@ -12,10 +12,11 @@ import aiohttp
 from matrix_resolve.core.addresses import AddressPolicy, interleaved
 from matrix_resolve.core.closeable import Closeable
 from matrix_resolve.core.names import IPAddress
+from matrix_resolve.core.parts import check_part, check_reply
 from matrix_resolve.core.urls import HttpsUrl
 from matrix_resolve.core.well_known import REDIRECTS, next_hop
 from matrix_resolve.errors import AddressLookupError, WellKnownFetchError
-from matrix_resolve.interfaces import AddressLookup, HttpResponse, heard_from_peer
+from matrix_resolve.interfaces import AddressLookup, AddressReply, HttpResponse, heard_from_peer
 from matrix_resolve.timeouts import within
 from matrix_resolve.transport.attempts import Budget, SocketAddress
 from matrix_resolve.transport.connections import Connections, affordable
@@ -69,6 +70,7 @@ class AiohttpWellKnownFetcher(Closeable):
         connect_to: Mapping[SocketAddress, SocketAddress] | None = None,
         redirected: Callable[[HttpResponse], None] | None = None,
     ) -> None:
+        check_part("addresses", addresses, "lookup_addresses")
         self._addresses = addresses
         self._address_policy = AddressPolicy() if address_policy is None else address_policy
         self._ssl_context = ssl_context
@@ -223,7 +225,9 @@ class AiohttpWellKnownFetcher(Closeable):
             found: tuple[IPAddress, ...] = (at.ip_address,)
         else:
             lookup = self._addresses.lookup_addresses(at.host)
-            found = tuple((await within(self._dns_timeout, lookup, AddressLookupError)).addresses)
+            reply = await within(self._dns_timeout, lookup, AddressLookupError)
+            check_reply(self._addresses, "lookup_addresses", reply, AddressReply)
+            found = tuple(reply.addresses)
         if not found:
             raise WellKnownFetchError(f"{at.host} has no addresses")
         allowed = interleaved(filter(self._address_policy.allows, found))[: self._max_addresses]

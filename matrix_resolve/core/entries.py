@@ -134,6 +134,10 @@ class CacheEntry:
             reserve = evolve(reserve, fresh_until=fresh, stale_until=stale)
         return evolve(self, fresh_until=fresh_until, reserve=reserve)
 
+    def due(self, now: float) -> "CacheEntry":
+        """Return this entry as one to be asked again now: `expired`, and no failure's wait left."""
+        return evolve(self.expired(now), fresh_until=min(self.fresh_until, now))
+
     def on_scale(self, scale: Timescale) -> "CacheEntry":
         """Return this entry with its times by `scale`, if the clock has been set back since.
 

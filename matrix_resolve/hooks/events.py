@@ -1,6 +1,7 @@
 """What a resolver tells of its work, and who hears it."""
 
 import asyncio
+import inspect
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -8,8 +9,9 @@ from attrs import frozen
 
 from matrix_resolve.core.lifetimes import Outcome, outcome_of
 from matrix_resolve.core.names import ServerName
+from matrix_resolve.core.parts import check_part
 from matrix_resolve.core.questions import Answer, Question
-from matrix_resolve.core.resolution import Step
+from matrix_resolve.core.resolution import Resolution, Step
 from matrix_resolve.errors import CacheError, written
 
 
@@ -133,11 +135,23 @@ class ResolverHook(Protocol):
         ...
 
 
+def _check_hook(hook: object) -> None:
+    """Raise `TypeError` for what could not hear: each event would be lost, if not each resolve."""
+    check_part("hooks", hook, "__call__")
+    if inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(hook.__call__):  # type: ignore[operator]
+        name = getattr(hook, "__qualname__", type(hook).__name__)
+        raise TypeError(f"hooks: {name} is async, and nobody would await it; a hook is called")
+
+
 class Hooks:
     """The hooks of one resolver."""
 
     def __init__(self, hooks: Iterable[ResolverHook] = ()) -> None:
+        if not isinstance(hooks, Iterable):
+            raise TypeError(f"hooks must be several, as in [hook]: {type(hooks).__name__}")
         self._hooks = tuple(hooks)
+        for hook in self._hooks:
+            _check_hook(hook)
 
     def __bool__(self) -> bool:
         return bool(self._hooks)
@@ -154,6 +168,18 @@ class Hooks:
                 asyncio.get_running_loop().call_exception_handler(
                     {"message": message, "exception": error}
                 )
+
+    def tell_of(self, resolution: Resolution, *, asked: bool) -> None:
+        """Tell how a `resolve()` has ended; `asked`: it had to ask for that."""
+        name = resolution.server_name
+        if resolution.expires_at is not None and not asked:
+            self.tell(CacheHit(server_name=name))
+        if resolution.stale:
+            self.tell(StaleServed(server_name=name))
+        if resolution.degraded:
+            self.tell(DegradedServed(server_name=name))
+        if resolution.step in (Step.LEGACY_SRV, Step.WELL_KNOWN_LEGACY_SRV):
+            self.tell(LegacySrvUsed(server_name=name, step=resolution.step))
 
     def tell_bug(self, question: Question | None, error: BaseException, message: str) -> None:
         """Tell the hooks and the event loop's exception handler of a bug that reached no caller."""

@@ -27,15 +27,17 @@ Decided = tuple[Decision, dict[Question, Found]]
 """A decision, and what was found out on the way to it, in order."""
 
 
-async def drive(name: ServerName, source: AnswerSource, policy: Policy) -> Decided:
-    """Decide about `name`, asking what is not known.
+async def drive(
+    name: ServerName, source: AnswerSource, policy: Policy, *, anew: bool = False
+) -> Decided:
+    """Decide about `name`, asking what is not known; `anew`: what is known, too.
 
     Raises `ServiceNotOfferedError`, and with `srv_failure="raise"` `SrvLookupError`.
     """
     answers: dict[Question, Answer] = {}
     found: dict[Question, Found] = {}
     asked_beside: Collection[Question] = ()
-    with source.enquiry() as enquiry:
+    with source.enquiry(anew=anew) as enquiry:
         while True:
             question = decide(name, answers, legacy_srv=policy.legacy_srv)
             if isinstance(question, Decision):

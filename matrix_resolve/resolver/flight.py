@@ -33,7 +33,7 @@ class Flight:
     - Following: it waits for the end of its `predecessor`, a flight that was given up and may
       have a failure to tell; for a moment only, and if that is not enough, what the predecessor
       learns is void. None of this without one.
-    - Looking up: it reads what is remembered. Lands if that need not be asked again.
+    - Looking up: it reads what is remembered. Lands if that stands, unless it is to ask `anew`.
     - Held: something is remembered, but due. Asks no earlier than somebody wants that (`want`).
     - Queued: it waits for the turn to ask, where processes share a cache, and for a slot. Lands
       if another process has asked meanwhile. From here on a good answer that is not yet past its
@@ -55,12 +55,12 @@ class Flight:
         services: Services,
         predecessor: "Flight | None",
         landed: "Callable[[Flight], None]",
+        anew: bool,
     ) -> None:
-        self.question = question
-        self._services = services
+        self.question, self._services = question, services
         self._predecessor, self._tell_landed = predecessor, landed
         self._since, self._read_in = services.invalidations.epoch, services.outdated.epoch
-        self._wanted_by = 0
+        self._wanted_by, self._anew = 0, anew
         self._in_background = self._closed = False
         self._previous: CacheEntry | None = None  # what is remembered, but due
         self._kept_back: CacheEntry | None = None
@@ -71,8 +71,7 @@ class Flight:
         loop = asyncio.get_running_loop()
         self._released, self._needed = Event(loop), Event(loop)
         self._looked_up = Event(loop)  # from then on `_must_ask` is right
-        self._has_turn = Event(loop)
-        self._landed = Event(loop)
+        self._has_turn, self._landed = Event(loop), Event(loop)
         # Not by create_task(), which an eager task factory has begin before it is wanted.
         self._task = asyncio.Task(self._fly(), loop=loop, name=f"matrix_resolve {question.key}")
         self._task.add_done_callback(self._land)
@@ -168,6 +167,7 @@ class Flight:
         self._read_in = self._services.outdated.epoch
         entry = self._not_outdated(await store.get(self.question))
         if entry is not None:
+            entry = entry.due(self._services.clock.time()) if self._anew else entry
             if store.is_settled(entry):
                 return self._services.found(entry)
             self._previous = entry

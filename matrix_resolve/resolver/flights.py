@@ -28,13 +28,16 @@ class Flights:
         """Join the flight that brings the answer; to be left with `leave`."""
         if self._closed:
             raise RuntimeError(CLOSED)
+        anew = want is Want.ANEW
+        if anew:
+            self._services.invalidations.note([question])  # what is under way was asked before
         flight = self._flights.get(question)
         if flight is not None and flight.is_overdue:  # have it remembered, to be asked again
             flight.want(Want.NEEDED)
             self._ending[question] = self._flights.pop(question)
             flight = None
         if flight is None or flight.is_void:
-            flight = self._flights[question] = self._begun(question)
+            flight = self._flights[question] = self._begun(question, anew)
         flight.join(want)
         return flight
 
@@ -46,11 +49,11 @@ class Flights:
             if flight.has_begun:
                 self._ending[flight.question] = flight
 
-    def _begun(self, question: Question) -> Flight:
+    def _begun(self, question: Question, anew: bool) -> Flight:
         predecessor = self._ending.get(question)
         if predecessor is not None and predecessor.is_void:
             predecessor = None
-        flight = Flight(question, self._services, predecessor, self._landed)
+        flight = Flight(question, self._services, predecessor, self._landed, anew)
         self._in_the_air.add(flight)
         if isinstance(question, AskWellKnown):
             self.fetches += 1

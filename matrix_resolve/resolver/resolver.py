@@ -16,16 +16,10 @@ from matrix_resolve.core.bounded import Bounded
 from matrix_resolve.core.closeable import Closeable
 from matrix_resolve.core.invalidations import Invalidations
 from matrix_resolve.core.names import ServerName, parse_ip_literal
+from matrix_resolve.core.parts import check_type
 from matrix_resolve.core.questions import Answer, AskAddresses, Question
-from matrix_resolve.core.resolution import Endpoint, Resolution, Step
-from matrix_resolve.hooks.events import (
-    CacheHit,
-    DegradedServed,
-    Hooks,
-    LegacySrvUsed,
-    ResolverHook,
-    StaleServed,
-)
+from matrix_resolve.core.resolution import Endpoint, Resolution
+from matrix_resolve.hooks.events import Hooks, ResolverHook
 from matrix_resolve.interfaces import (
     AddressLookup,
     AnswerCache,
@@ -36,6 +30,8 @@ from matrix_resolve.interfaces import (
 from matrix_resolve.policy import Policy
 from matrix_resolve.resolver.driver import decide_from_memory, drive, questions_behind
 from matrix_resolve.resolver.endpoints import find_endpoints
+from matrix_resolve.resolver.parts import check_parts
+from matrix_resolve.resolver.refresh import drive_anew
 from matrix_resolve.resolver.resolved import ResolvedNames
 from matrix_resolve.resolver.source import AnswerSource
 from matrix_resolve.resolver.upstream import Upstream
@@ -49,7 +45,7 @@ class Resolver(Closeable):
     but it owns its tasks: use it with `async with`, or call `aclose()`. It belongs to the event
     loop and the process that it was first used in, and raises `RuntimeError` elsewhere. Not
     thread-safe. `clock` is anything with `time()` and `monotonic()`, `rng` draws SRV weights and
-    jitter.
+    jitter. A part that lacks a method, or is a class where an instance is wanted, is a `TypeError`.
     """
 
     def __init__(
@@ -65,6 +61,9 @@ class Resolver(Closeable):
         clock: Clock = time,
         rng: random.Random | None = None,
     ) -> None:
+        check_parts(well_known=well_known, srv=srv, addresses=addresses, cache=cache, clock=clock)
+        check_type("policy", policy, Policy)
+        check_type("address_policy", address_policy, AddressPolicy)
         self._policy = policy
         self._address_policy = address_policy
         self._hooks = Hooks(hooks)
@@ -158,19 +157,36 @@ class Resolver(Closeable):
     async def _resolve(self, name: str | ServerName) -> Resolution:
         self._check_usable()
         resolved = self._names.get(_text(name))
-        if resolved is not None:
-            resolution, asked = self._names.drawn_anew(resolved), False
-        else:
-            parsed, epoch = _parsed(name), self._outdated.epoch
-            decision, found = await drive(parsed, self._source, self._policy)
-            resolved = self._names.resolved(parsed, decision, found)
-            if not self._closed:
-                self._names.put(str(parsed), resolved, since=epoch)
-            resolution = resolved.resolution
-            asked = not all(seen.from_cache for seen in found.values())
+        if resolved is None:
+            return await self._resolved(_parsed(name))
+        resolution = self._names.drawn_anew(resolved)
         if self._is_told:
-            _tell_of(resolution, self._hooks, asked=asked)
+            self._hooks.tell_of(resolution, asked=False)
         return resolution
+
+    async def _resolved(self, name: ServerName, *, anew: bool = False) -> Resolution:
+        epoch = self._outdated.epoch
+        driven = drive_anew if anew else drive
+        decision, found = await driven(name, self._source, self._policy)
+        resolved = self._names.resolved(name, decision, found)
+        if not self._closed:
+            self._names.put(str(name), resolved, since=epoch)
+        if self._is_told:
+            asked = not all(seen.from_cache for seen in found.values())
+            self._hooks.tell_of(resolved.resolution, asked=asked)
+        return resolved.resolution
+
+    async def refresh(self, name: str | ServerName) -> Resolution:
+        """Ask now what the answer about `name` rests on, and return where it leads by that.
+
+        For a peer that has shown a sign of life, or an admin's "try again": neither lifetimes nor
+        failures' waits count. What is known stays in reserve meanwhile, and is given, `stale`, if
+        asking fails; this waits for it as long as asking takes. Addresses are asked anew when they
+        are next needed. Callers share what is under way, and nothing is asked so more than once in
+        10 s: then this gives what is known. Raises what `resolve()` raises.
+        """
+        self._check_usable()
+        return await self._resolved(_parsed(name), anew=True)
 
     def peek(self, name: str | ServerName) -> Resolution | None:
         """Return where `name` leads if this process's memory knows, without any I/O, else None.
@@ -193,7 +209,8 @@ class Resolver(Closeable):
 
         Here, in the cache, and if that is shared, in other processes. What is under way goes to
         those who wait for it, and is not kept. Other names that rest on the same answers are
-        decided anew too. Raises `InvalidServerNameError`.
+        decided anew too. What a cache fails to delete it may give again; the hooks hear of that
+        (`CacheFailed`). Raises `InvalidServerNameError`.
         """
         self._check_usable()
         parsed = _parsed(name)
@@ -266,18 +283,6 @@ def _parsed(name: str | ServerName) -> ServerName:
 def _text(name: str | ServerName) -> str:
     """Return the text that `name` may be kept under; it need not be parsed for that."""
     return str.__str__(name) if isinstance(name, str) else str(_parsed(name))
-
-
-def _tell_of(resolution: Resolution, hooks: Hooks, *, asked: bool) -> None:
-    name = resolution.server_name
-    if resolution.expires_at is not None and not asked:
-        hooks.tell(CacheHit(server_name=name))
-    if resolution.stale:
-        hooks.tell(StaleServed(server_name=name))
-    if resolution.degraded:
-        hooks.tell(DegradedServed(server_name=name))
-    if resolution.step in (Step.LEGACY_SRV, Step.WELL_KNOWN_LEGACY_SRV):
-        hooks.tell(LegacySrvUsed(server_name=name, step=resolution.step))
 
 
 _in_use: WeakSet[Resolver] = WeakSet()

@@ -15,6 +15,7 @@ from matrix_resolve.resolver.feed import Feed
 from matrix_resolve.resolver.flight import Flight
 from matrix_resolve.resolver.flights import Flights
 from matrix_resolve.resolver.found import Found
+from matrix_resolve.resolver.refreshes import Refreshes
 from matrix_resolve.resolver.services import Services
 from matrix_resolve.resolver.store import Store
 from matrix_resolve.resolver.upstream import Upstream
@@ -65,6 +66,7 @@ class AnswerSource:
             clock=clock,
         )
         self._flights = Flights(services)
+        self._refreshes = Refreshes(policy.max_resolved, clock)
         self._feed: Feed | None = None
         if isinstance(cache, InvalidationFeed):
             self._feed = Feed(cache, hooks, invalidations=invalidations, outdated=outdated)
@@ -86,10 +88,25 @@ class AnswerSource:
         """How many well-known fetches are in flight or waiting for a slot."""
         return self._flights.fetches
 
-    def enquiry(self) -> "Enquiry":
-        """Begin one caller's enquiry, which holds stale answers back for a while."""
-        delay = self._policy.stale_answer_delay
-        return Enquiry(self._flights, asyncio.get_running_loop().time() + delay)
+    def enquiry(self, *, anew: bool = False) -> "Enquiry":
+        """Begin one caller's enquiry, which holds stale answers back for a while.
+
+        `anew`: as long as asking takes, and it asks what is remembered, too, once in a while.
+        """
+        policy, now = self._policy, asyncio.get_running_loop().time()
+        if not anew:
+            return Enquiry(self._flights, now + policy.stale_answer_delay)
+        longest = policy.well_known_timeout + policy.dns_timeout
+        return Enquiry(self._flights, now + longest, self._refreshes)
+
+    async def make_due(self, questions: Collection[Question]) -> None:
+        """Let these be asked anew when they are next needed, what is known staying in reserve."""
+        due = [question for question in questions if self._refreshes.begin(question)]
+        for question in due:
+            epoch = self._invalidations.epoch
+            entry = await self._store.get(question)
+            if entry is not None:
+                await self._store.put(question, entry.due(self._clock.time()), since=epoch)
 
     def peek(self, question: Question) -> Found | None:
         """Return the answer that memory has for now, fresh or usable though stale."""
@@ -132,11 +149,15 @@ class Enquiry:
     """One caller's questions: it joins the flights that bring the answers, and leaves them all.
 
     Stale answers are held back until `stale_at` of the event loop's time, once for all questions.
+    What `refreshes` lets be asked anew is.
     """
 
-    def __init__(self, flights: Flights, stale_at: float) -> None:
+    def __init__(
+        self, flights: Flights, stale_at: float, refreshes: Refreshes | None = None
+    ) -> None:
         self._flights = flights
         self._stale_at = stale_at
+        self._refreshes = refreshes
         self._joined: dict[Question, Flight] = {}
 
     def __enter__(self) -> Self:
@@ -155,6 +176,8 @@ class Enquiry:
         """Want the answer to `question`, so much."""
         flight = self._joined.get(question)
         if flight is None:
+            if self._refreshes is not None and self._refreshes.begin(question):
+                want = Want.ANEW
             self._joined[question] = self._flights.join(question, want)
         else:
             flight.want(want)

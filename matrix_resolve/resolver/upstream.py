@@ -7,6 +7,7 @@ from matrix_resolve.core.addresses import MAX_KEPT, interleaved
 from matrix_resolve.core.http_caching import retry_after, stated_lifetime
 from matrix_resolve.core.lifetimes import Learned
 from matrix_resolve.core.names import MAX_HOSTNAME
+from matrix_resolve.core.parts import check_awaitable, check_reply
 from matrix_resolve.core.questions import (
     Addresses,
     AddressesFailed,
@@ -18,6 +19,7 @@ from matrix_resolve.core.questions import (
     Question,
     SrvFailed,
 )
+from matrix_resolve.core.replies import AddressReply, HttpResponse, SrvReply
 from matrix_resolve.core.srv import read_srv_reply
 from matrix_resolve.core.well_known import read_well_known
 from matrix_resolve.errors import (
@@ -74,12 +76,14 @@ class Upstream:
     async def _ask_well_known(self, question: AskWellKnown) -> Learned:
         policy = self._policy
         try:
+            fetching = self._well_known.fetch(question.hostname)
             response = await within(
                 policy.well_known_timeout,
-                self._well_known.fetch(question.hostname),
+                check_awaitable(self._well_known, "fetch", fetching),
                 WellKnownFetchError,
                 self._left,
             )
+            check_reply(self._well_known, "fetch", response, HttpResponse)
         except WellKnownFetchError as error:
             own_trouble = is_own_trouble(error)
             temporary = error.temporary or own_trouble
@@ -98,24 +102,28 @@ class Upstream:
         if len(question.name) > MAX_HOSTNAME:
             return Learned(NoSrvRecords("no records: the name is too long for DNS"))
         try:
+            looking_up = self._srv.lookup_srv(question.name)
             reply = await within(
                 self._policy.dns_timeout,
-                self._srv.lookup_srv(question.name),
+                check_awaitable(self._srv, "lookup_srv", looking_up),
                 SrvLookupError,
                 self._left,
             )
+            check_reply(self._srv, "lookup_srv", reply, SrvReply)
         except SrvLookupError as error:
             return Learned(SrvFailed(error.reason))
         return Learned(read_srv_reply(reply), ttl=reply.ttl)
 
     async def _ask_addresses(self, question: AskAddresses) -> Learned:
         try:
+            looking_up = self._addresses.lookup_addresses(question.hostname)
             reply = await within(
                 self._policy.dns_timeout,
-                self._addresses.lookup_addresses(question.hostname),
+                check_awaitable(self._addresses, "lookup_addresses", looking_up),
                 AddressLookupError,
                 self._left,
             )
+            check_reply(self._addresses, "lookup_addresses", reply, AddressReply)
         except AddressLookupError as error:
             return Learned(AddressesFailed(error.reason))
         kept = interleaved(reply.addresses)[:MAX_KEPT]

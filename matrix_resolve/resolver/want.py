@@ -12,3 +12,5 @@ class Want(IntEnum):
     """It may turn out to be needed: ask now, so that one time-out covers another question too."""
     NEEDED = 3
     """Ask, and remember what is said."""
+    ANEW = 4
+    """Ask, whatever is remembered or under way: that was asked before."""

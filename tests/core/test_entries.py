@@ -612,6 +612,21 @@ def test_expired_refusal_is_asked_again_and_brings_nothing_back() -> None:
     assert entry.meanwhile(T + HOUR - 590) is None
 
 
+@pytest.mark.parametrize("outcomes", [[GOOD], [DOWN], [REFUSED], [GOOD, DOWN], [GOOD, REFUSED]])
+def test_what_is_due_is_asked_now(outcomes: list[Answer]) -> None:
+    """Whatever the outcome, it is asked now; in reserve is what stays of an expired one."""
+    entry = None
+    for outcome in outcomes:
+        entry = learn(entry, outcome, T, ttl=HOUR)
+    assert entry is not None
+    due, expired = entry.due(T + 10), entry.expired(T + 10)
+    assert not due.is_fresh(T + 10)
+    assert due.settled_until(POLICY.refresh_ahead) <= T + 10
+    assert due == evolve(expired, fresh_until=due.fresh_until)
+    later = entry.keep_until
+    assert entry.due(later).fresh_until == entry.fresh_until
+
+
 def test_a_failures_wait_goes_on_when_it_is_expired() -> None:
     """Backoff holds whoever finds the server dead; only the reserve is past its lifetime."""
     failed = learn(learn(None, GOOD, T, ttl=HOUR), DOWN, T + HOUR - 600)

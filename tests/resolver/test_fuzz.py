@@ -1,4 +1,4 @@
-"""Resolvers fuzzed: resolve, cancel, peek, invalidate, report, close and time, in any order.
+"""Resolvers fuzzed: resolve, refresh, cancel, peek, invalidate, report, close, time, in any order.
 
 Each seed is a random walk in a world that errs, in a loop whose time skips; see `fuzzing`. What
 must hold: nothing that was invalidated comes back, no answer is given longer than it may be, no
@@ -91,6 +91,8 @@ class Subject:
         self.shown: dict[str, int] = {}
         self.reported: set[int | None] = set()
         self.given: deque[Resolution] = deque(maxlen=5)
+        self.refreshes = 0  # begun
+        self.refreshing = 0  # under way
         self.closing = False
 
     @property
@@ -223,15 +225,17 @@ class Walk:
         rng, subject = self.rng, self.rng.choice(self.subjects)
         name = rng.choice(NAMES)
         what = rng.choices(
-            ["resolve", "cancel", "peek", "endpoints", "invalidate", "report", "invalidate last",
-             "step", "wait", "advance", "change", "settle", "cut off", "close"],
-            [8, 6, 2, 3, 3, 2, 2, 4, 3, 3, 3, 1, 0.5, 0.1],
+            ["resolve", "refresh", "cancel", "peek", "endpoints", "invalidate", "report",
+             "invalidate last", "step", "wait", "advance", "change", "settle", "cut off", "close"],
+            [8, 3, 6, 2, 3, 3, 2, 2, 4, 3, 3, 3, 1, 0.5, 0.1],
         )[0]  # fmt: skip
         self.log.append(f"{self.subjects.index(subject)} {what} {name}")
         match what:
             case "resolve":
                 for _ in range(rng.choice([1, 1, 3])):
                     self.go(self.resolve(subject, name))
+            case "refresh":
+                self.go(self.maybe_cancelled(self.refresh(subject, name)))
             case "cancel":
                 self.go(self.cancelled(self.resolve(subject, name)))
             case "peek":
@@ -325,6 +329,34 @@ class Walk:
             check(await subject.resolver.resolve(name))
 
         await self.guarded(subject, resolve)
+
+    async def refresh(self, subject: Subject, name: str) -> None:
+        """Refresh, and look at what comes: what is not stale has been asked since."""
+
+        async def refresh() -> None:
+            check, began = self.check_from_now(subject), next(self.moments)
+            refreshes = subject.source._refreshes
+            last, now = refreshes._last, self.clock.monotonic()
+            before = {
+                question.key: last.look(question) for part in last._parts for question in part
+            }
+            resolution = await subject.resolver.refresh(name)
+            check(resolution)
+            if not is_alone or subject.refreshes > place or "tiered" in self.kind:
+                return  # another one, or another process, may have asked
+            for entry in resolution.trail:
+                when, serial = before.get(entry.question.key), serial_of(entry.answer)
+                if serial is None or entry.stale or (when is not None and now - when < 11):
+                    continue
+                assert serial > began, f"{entry.question.key}: {serial} was not asked since {began}"
+
+        subject.refreshes += 1
+        subject.refreshing += 1
+        place, is_alone = subject.refreshes, subject.refreshing == 1
+        try:
+            await self.guarded(subject, refresh)
+        finally:
+            subject.refreshing -= 1
 
     async def peek(self, subject: Subject, name: str) -> None:
         """Peek, and look at what is there."""
