@@ -177,7 +177,11 @@ async def presented_error(federation: LoopbackFederation, host: str, name: str) 
     [
         (Certificate.WRONG_NAME, "mismatch"),
         (Certificate.EXPIRED, "expired"),
+        (Certificate.NOT_YET_VALID, "not yet valid"),
         (Certificate.UNTRUSTED, "unable to get local issuer"),
+        (Certificate.WITHOUT_CHAIN, "unable to get local issuer"),
+        (Certificate.SELF_SIGNED, "self-signed certificate"),
+        (Certificate.FOR_CLIENTS, "purpose"),
         (Certificate.COMMON_NAME_ONLY, "mismatch"),
     ],
 )
@@ -193,6 +197,21 @@ async def test_bad_certificates(
     assert message in await presented_error(loopback_federation, name, "good.example")
     loopback_federation.add(name)
     assert status(await exchange(loopback_federation, name)) == 404
+
+
+async def test_certificate_of_the_host_itself(loopback_federation: LoopbackFederation) -> None:
+    """It is good for who asks by the host's name, and for nobody else."""
+    loopback_federation.add("own.example", certificate=Certificate.OWN_NAME)
+    loopback_federation.add("good.example")
+    assert status(await exchange(loopback_federation, "own.example")) == 404
+    told = await presented_error(loopback_federation, "own.example", "good.example")
+    assert "mismatch" in told
+
+
+async def test_certificate_that_ends_soon(loopback_federation: LoopbackFederation) -> None:
+    """It is good for another few days."""
+    loopback_federation.add("soon.example", certificate=Certificate.ENDS_SOON)
+    assert status(await exchange(loopback_federation, "soon.example")) == 404
 
 
 async def test_common_names_are_all_that_is_wrong(

@@ -1,7 +1,7 @@
 """A throwaway certificate authority, and what it makes of a wish for a bad certificate."""
 
 import ssl
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
@@ -17,12 +17,15 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from matrix_resolve.testing.loopback.declarations import Certificate, is_ip_literal
 
 _BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 _LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
+_FAR_AWAY = datetime(2998, 1, 1, tzinfo=UTC)
 _END = datetime(2999, 1, 1, tzinfo=UTC)
+_SOON = timedelta(days=7)
 _MAX_COMMON_NAME = 64  # characters (X.520)
 
 
@@ -39,6 +42,10 @@ class Certificates:
     @cached_property
     def _stranger(self) -> trustme.CA:
         return trustme.CA()
+
+    @cached_property
+    def _intermediate(self) -> trustme.CA:
+        return self._authority.create_child_ca()
 
     @property
     def ca_pem(self) -> bytes:
@@ -88,28 +95,55 @@ class Certificates:
             named = x509.RFC822Name("nobody@wrong-name.invalid")
             common_name = name[:_MAX_COMMON_NAME]
             subject = [x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)]
-        authority = self._stranger if kind is Certificate.UNTRUSTED else self._authority
-        issuer = x509.load_pem_x509_certificate(authority.cert_pem.bytes())
-        signing = load_pem_private_key(authority.private_key_pem.bytes(), None)
-        assert isinstance(signing, ec.EllipticCurvePrivateKey)
+        elif kind is Certificate.SELF_SIGNED:
+            # Its issuer has to be somebody.
+            subject = [x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "Self-signed")]
+        issuer, signing = self._issuer(kind, x509.Name(subject))
+        begins, ends = _validity(kind)
         key = self._key.public_key()
         made = (
             x509.CertificateBuilder()
             .subject_name(x509.Name(subject))
-            .issuer_name(issuer.subject)
+            .issuer_name(issuer)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(_BEGINNING)
-            .not_valid_after(_LONG_AGO if kind is Certificate.EXPIRED else _END)
+            .not_valid_before(begins)
+            .not_valid_after(ends)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key()), False
             )
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), False)
             .add_extension(x509.SubjectAlternativeName([named]), critical=True)
-            .sign(signing, hashes.SHA256())
         )
-        return made.public_bytes(Encoding.PEM)
+        if kind is Certificate.FOR_CLIENTS:
+            usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+            made = made.add_extension(usage, critical=False)
+        return made.sign(signing, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+    def _issuer(
+        self, kind: Certificate, subject: x509.Name
+    ) -> tuple[x509.Name, ec.EllipticCurvePrivateKey]:
+        """Return the name and the key of who issues a certificate."""
+        if kind is Certificate.SELF_SIGNED:
+            return subject, self._key
+        authority = self._authority
+        if kind is Certificate.UNTRUSTED:
+            authority = self._stranger
+        elif kind is Certificate.WITHOUT_CHAIN:
+            authority = self._intermediate
+        signing = load_pem_private_key(authority.private_key_pem.bytes(), None)
+        assert isinstance(signing, ec.EllipticCurvePrivateKey)
+        return x509.load_pem_x509_certificate(authority.cert_pem.bytes()).subject, signing
+
+
+def _validity(kind: Certificate) -> tuple[datetime, datetime]:
+    """Return when a certificate begins and ends to be valid."""
+    if kind is Certificate.EXPIRED:
+        return _BEGINNING, _LONG_AGO
+    if kind is Certificate.NOT_YET_VALID:
+        return _FAR_AWAY, _END
+    return _BEGINNING, datetime.now(UTC) + _SOON if kind is Certificate.ENDS_SOON else _END
 
 
 def _general_name(name: str) -> x509.GeneralName:

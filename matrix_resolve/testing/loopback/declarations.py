@@ -35,7 +35,7 @@ DnsFaults = Mapping[str, "DnsFault"]
 
 
 class Certificate(Enum):
-    """Which certificate a host presents; only the first passes a check."""
+    """Which certificate a host presents."""
 
     VALID = "valid"
     """For the name that the client sent, or the IP literal that it connected to."""
@@ -43,8 +43,22 @@ class Certificate(Enum):
     """For another name."""
     EXPIRED = "expired"
     """Past its end."""
+    NOT_YET_VALID = "not yet valid"
+    """Before its beginning."""
+    ENDS_SOON = "ends soon"
+    """Valid, but only for another week."""
     UNTRUSTED = "untrusted"
     """From an authority that the client does not know, as a self-signed one is."""
+    SELF_SIGNED = "self-signed"
+    """It vouches for itself."""
+    WITHOUT_CHAIN = "without chain"
+    """From an intermediate authority, whose own certificate the server does not send."""
+    OWN_NAME = "own name"
+    """For the host that was connected to, whatever name the client sent."""
+    NEEDS_SNI = "needs SNI"
+    """Valid; a client that sends no name is refused."""
+    FOR_CLIENTS = "for clients"
+    """Not for use by servers, as its extended key usage says."""
     COMMON_NAME_ONLY = "common name only"
     """Without a host among its alternative names, so that RFC 9525 finds it is for none."""
 

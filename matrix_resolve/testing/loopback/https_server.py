@@ -81,7 +81,10 @@ class HttpsServer:
             self._sni[tls] = sni
             name = target_host if sni is None else plain_host(sni)
             wished = self._certificate(target_host, name)
-            presented = name if self._find(name) is not None else target_host
+            if sni is None and wished is Certificate.NEEDS_SNI:
+                return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+            is_known = self._find(name) is not None and wished is not Certificate.OWN_NAME
+            presented = name if is_known else target_host
             try:
                 made = self._certificates.server_context(presented or "unnamed.invalid", wished)
             except Exception as error:  # OpenSSL, which calls this, would lose it
