@@ -1,15 +1,12 @@
 """What is seen in handshakes with good, bad and odd servers, over real sockets."""
 
-import socket
 import ssl
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+from tls_servers import context_of, serving, too_old_context
 
 from matrix_resolve.checking.facts import TlsProblem
 from matrix_resolve.checking.tls import TlsInspector, connect
@@ -100,41 +97,6 @@ async def test_without_a_name(loopback_federation: LoopbackFederation) -> None:
     assert unnamed.certificate.names == ("srv.example.net",)
 
 
-@contextmanager
-def serving(tls: ssl.SSLContext | None, answer: bytes = b"") -> Iterator[tuple[str, int]]:
-    """Serve connections one by one in a thread: shake hands, read a request, answer, close.
-
-    Not by asyncio, which hangs up on who is refused without saying why.
-    """
-
-    def serve() -> None:
-        while True:
-            with suppress(OSError):
-                connection, _ = listening.accept()
-                if closing.is_set():
-                    connection.close()
-                    return
-                connection.settimeout(SECONDS)
-                with connection, suppress(ssl.SSLError):
-                    if tls is not None:
-                        connection = tls.wrap_socket(connection, server_side=True)
-                    with connection:
-                        while (read := connection.recv(65536)) and b"\r\n\r\n" not in read:
-                            pass
-                        connection.sendall(answer)
-
-    closing = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield listening.getsockname()
-        finally:
-            closing.set()
-            socket.create_connection(listening.getsockname()).close()
-            thread.join()
-
-
 async def test_plain_http_that_waits_for_a_line(loopback_federation: LoopbackFederation) -> None:
     """Some servers take a handshake for the beginning of a request, and wait for the rest."""
     inspector = TlsInspector(loopback_federation.client_ssl_context())
@@ -142,22 +104,9 @@ async def test_plain_http_that_waits_for_a_line(loopback_federation: LoopbackFed
         assert (await inspector.look(at, NAME, seconds=0.2)).problem is TlsProblem.PLAIN_HTTP
 
 
-def context_of(authority: trustme.CA, **settings: Any) -> ssl.SSLContext:
-    """The TLS settings of a server with a good certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(NAME).configure_cert(context)
-    for name, value in settings.items():
-        setattr(context, name, value)
-    return context
-
-
 async def test_too_old(loopback_federation: LoopbackFederation) -> None:
     """A server that knows nothing newer than TLS 1.1 is told from one that knows no TLS."""
-    context = context_of(trustme.CA())
-    context.set_ciphers("ALL:@SECLEVEL=0")
-    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
-        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context = too_old_context(trustme.CA(), NAME)
     inspector = TlsInspector(loopback_federation.client_ssl_context())
     with serving(context) as at:
         seen = await inspector.look(at, NAME, seconds=SECONDS)
@@ -187,7 +136,7 @@ async def test_alert(loopback_federation: LoopbackFederation) -> None:
         return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
 
     inspector = TlsInspector(loopback_federation.client_ssl_context())
-    with serving(context_of(trustme.CA(), sni_callback=refuse)) as at:
+    with serving(context_of(trustme.CA(), NAME, sni_callback=refuse)) as at:
         seen = await inspector.look(at, NAME, seconds=SECONDS)
     assert seen.problem is TlsProblem.ALERT
 
