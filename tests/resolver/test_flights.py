@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from leaping import leaping
 from worlds import DAY, FED, HANGS, HOUR, Gate, SlowToEnd, World, settled
 
 from matrix_resolve import AskSrv, AskWellKnown, CacheEntry, Resolver, WellKnownFetchError
@@ -168,21 +169,26 @@ async def test_a_failure_told_late_when_nobody_followed(world: World) -> None:
         assert "given up after 3603.0 s" in entry.outcome.reason
 
 
-async def test_given_up_before_it_has_begun(world: World) -> None:
+def test_given_up_before_it_has_begun() -> None:
     """Who gives up in the queue leaves nothing to follow, and no failure."""
-    async with world.resolver() as resolver:
-        gate = Gate()
-        names = [f"n{number}.example" for number in range(100)]
-        world.well_known.answers = dict.fromkeys(names, gate)
-        ahead = [asyncio.create_task(resolver.resolve(name)) for name in names]
-        await settled()
-        world.well_known.answers[NAME] = GOOD
-        await give_up(world, resolver)
-        assert NAME not in world.well_known.asked
-        assert await world.cache.get(ASK) is None
-        gate.opened.set()
-        await asyncio.gather(*ahead)
-        assert (await resolver.resolve(NAME)).host_header == "good.example:1"
+
+    async def story() -> None:
+        world = World()
+        async with world.resolver() as resolver:
+            gate = Gate()
+            names = [f"n{number}.example" for number in range(100)]
+            world.well_known.answers = dict.fromkeys(names, gate)
+            ahead = [asyncio.create_task(resolver.resolve(name)) for name in names]
+            await settled()
+            world.well_known.answers[NAME] = GOOD
+            await give_up(world, resolver)
+            assert NAME not in world.well_known.asked
+            assert await world.cache.get(ASK) is None
+            gate.opened.set()
+            await asyncio.gather(*ahead)
+            assert (await resolver.resolve(NAME)).host_header == "good.example:1"
+
+    leaping(story())  # in real time the silent might make room, however busy the machine is
 
 
 async def test_invalidated_under_way(world: World) -> None:
