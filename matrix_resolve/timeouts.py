@@ -67,7 +67,8 @@ async def within(
 
     Whoever waits is let go then, be `asked` deaf to its cancellation: it is `left` behind. Its own
     `TimeoutError` is its bug. Who is cancelled while waiting passes that on, and `asked` has until
-    the limit to end; what it raises then is raised.
+    the limit to end; a bug that it raises then is raised, a `BackendError` is not: who takes that
+    for an answer would go on.
     """
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(asked)
@@ -83,7 +84,7 @@ async def within(
         if not task.done():
             task.cancel()
             await _ended_by(task, timer.when())
-        if task.done() and not task.cancelled():
+        if task.done() and not task.cancelled() and not isinstance(task.exception(), BackendError):
             task.result()
         raise
     finally:

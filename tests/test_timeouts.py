@@ -160,18 +160,30 @@ async def test_who_is_cancelled_waits_until_the_limit(contexts: list[dict[str, A
     assert contexts == []
 
 
-@pytest.mark.parametrize("bug", [None, ZeroDivisionError()])
-async def test_a_cancellation_at_the_moment_of_the_answer(bug: Exception | None) -> None:
+async def test_a_failure_on_cancellation_is_none() -> None:
+    """Who was cancelled ends, though what was asked calls that its failure."""
+    deaf = Deaf(CacheError("interrupted"))
+    asking = asyncio.create_task(within(HANGS, deaf.ask(), CacheError))
+    await asyncio.wait_for(deaf.has_begun.wait(), HANGS)
+    asking.cancel()
+    deaf.may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+
+@pytest.mark.parametrize("error", [None, CacheError("down"), ZeroDivisionError()])
+async def test_a_cancellation_at_the_moment_of_the_answer(error: Exception | None) -> None:
     """Who is cancelled when the answer is there already is cancelled; a bug is not lost."""
     answer = asyncio.get_running_loop().create_future()
     asking = asyncio.create_task(within(HANGS, answer, CacheError))
     await settled()
     answer.add_done_callback(lambda _: asking.cancel())  # after that of `within`
-    if bug is None:
+    if error is None:
         answer.set_result(None)
     else:
-        answer.set_exception(bug)
-    with pytest.raises(asyncio.CancelledError if bug is None else ZeroDivisionError):
+        answer.set_exception(error)
+    is_bug = isinstance(error, ZeroDivisionError)
+    with pytest.raises(ZeroDivisionError if is_bug else asyncio.CancelledError):
         await asking
 
 
