@@ -89,7 +89,7 @@ class Turns:
         finally:
             try:
                 if renewals is not None:
-                    await renewals.end()
+                    await _to_its_end(renewals.end())
             finally:
                 if may_be_held:
                     await _to_its_end(self._release(question))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 from fuzzing import timers_of_ours
+from leaping import leaping
 from worlds import DAY, HANGS, HOUR, MINUTE, Gate, World, all_landed, settled
 
 from matrix_resolve import (
@@ -423,6 +424,63 @@ async def test_a_bug_in_a_renewal(world: World, brief: float) -> None:
     assert [type(context["exception"]) for context in contexts] == [ZeroDivisionError]
     assert [event.question for event in world.told if isinstance(event, TaskFailed)] == [ASK]
     assert world.cache.released.count(ASK) == 1
+
+
+async def test_a_renewal_that_fails_when_it_is_to_end(world: World, brief: float) -> None:
+    """It is the last: after the release nothing is leased again."""
+    world.well_known.answers[NAME] = gate = Gate({"m.server": "asked.example:1"})
+    renewing = asyncio.Event()
+
+    async def fail() -> None:
+        if world.cache.asked_for == 2:
+            renewing.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise CacheError("interrupted") from None
+
+    world.cache.meddle = fail
+    async with world.resolver() as resolver:
+        waiting = asyncio.create_task(resolved(resolver))
+        await asyncio.wait_for(renewing.wait(), HANGS)
+        gate.opened.set()
+        assert await waiting == "asked.example"
+        assert world.cache.released.count(ASK) == 1
+        await asyncio.sleep(5 * brief)
+        assert world.cache.asked_for == 2
+
+
+def test_closed_while_the_last_renewal_ends() -> None:
+    """Released is what is leased no more: a renewal that ends late is waited for all the same."""
+
+    async def story() -> None:
+        world = World()
+        world.cache = Leasing(world)
+        world.well_known.answers[NAME] = Gate()
+        renewing, may_end = asyncio.Event(), asyncio.Event()
+
+        async def linger() -> None:
+            if world.cache.asked_for == 2:
+                renewing.set()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    await may_end.wait()
+
+        world.cache.meddle = linger
+        resolver = world.resolver()
+        waiting = asyncio.create_task(resolved(resolver))
+        await renewing.wait()
+        waiting.cancel()
+        await settled()
+        closing = asyncio.create_task(resolver.aclose())
+        await settled()
+        assert world.cache.released.count(ASK) == 0
+        may_end.set()
+        await closing
+        assert world.cache.released.count(ASK) == 1
+
+    leaping(story())
 
 
 # Several processes
