@@ -19,7 +19,7 @@ The first branch is the caller's to mend, the next two are facts about the other
 import errno
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 _OWN_TROUBLE: Final = frozenset(
     {
@@ -94,10 +94,43 @@ class AddressNotAllowedError(MatrixResolveError):
         return f"the address policy forbids every address of {self.host}: {listed}{more}"
 
 
+class FailedTarget(Protocol):
+    """Where an attempt went; the client's are `Target`s."""
+
+    @property
+    def host(self) -> str:
+        """A host name or IP address."""
+        ...
+
+    @property
+    def port(self) -> int:
+        """A TCP port."""
+        ...
+
+
+class FailedAttempt(Protocol):
+    """What was tried in vain; the client's are `Attempt`s."""
+
+    @property
+    def target(self) -> FailedTarget:
+        """Where it went."""
+        ...
+
+    @property
+    def address(self) -> IPv4Address | IPv6Address | None:
+        """The address that was dialled; None if it is the target as a whole that failed."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, in words."""
+        ...
+
+
 class ConnectError(MatrixResolveError):
     """No target could be reached; `attempts` says for each address why."""
 
-    def __init__(self, message: str, attempts: Sequence[object] = ()) -> None:
+    def __init__(self, message: str, attempts: Sequence[FailedAttempt] = ()) -> None:
         super().__init__(message, tuple(attempts))
         self.attempts = tuple(attempts)
 
@@ -118,7 +151,7 @@ class BackendError(MatrixResolveError):
     """
 
     def __init__(self, reason: object, *, temporary: bool = True) -> None:
-        self.reason = readable(reason)
+        self.reason = readable(reason) or "no reason was given"
         self.temporary = bool(temporary)
         super().__init__(self.reason)
 
@@ -203,7 +236,8 @@ def readable(value: object, limit: int = 400) -> str:
     if isinstance(value, str):
         text = str.__str__(value)  # a subclass may print as something else
     elif isinstance(value, BaseException | int | float):
-        text = written(value)  # an exception of others; a number of 5,000 digits
+        # An exception of others, which may have no text; a number of 5,000 digits.
+        text = written(value) or type(value).__name__
     else:
         text = shown(value)
     text = text[: limit + 1]

@@ -47,10 +47,12 @@ TREE = {
 
 
 def defined() -> set[type]:
-    """Every class that the module defines."""
-    members = vars(errors).values()
+    """Every error that the module defines."""
+    classes = [each for each in vars(errors).values() if inspect.isclass(each)]
     return {
-        each for each in members if inspect.isclass(each) and each.__module__ == errors.__name__
+        each
+        for each in classes
+        if each.__module__ == errors.__name__ and issubclass(each, BaseException)
     }
 
 
@@ -357,7 +359,6 @@ class Disguised(str):
 READABLE = [
     # value, text
     pytest.param("no connection", "no connection", id="plain"),
-    pytest.param("", "", id="empty"),
     pytest.param('it\'s \\ "so"', 'it\'s \\ "so"', id="quotes and a backslash"),
     pytest.param("Zeit\xfcberschreitung", r"Zeit\xfcberschreitung", id="not ASCII"),
     pytest.param("\x1b[31m\u202e\ud800\x00", r"\x1b[31m\u202e\ud800\x00", id="controls"),
@@ -387,6 +388,14 @@ def test_readable(value: object, text: str) -> None:
     error = WellKnownFetchError(value)
     assert (error.reason, str(error), error.args) == (text, text, (text,))
     assert type(error.reason) is str
+
+
+@pytest.mark.parametrize("empty", [TimeoutError(), WellKnownFetchError(TimeoutError()), ""])
+def test_no_error_is_without_a_text(empty: object) -> None:
+    """Where there is no reason, the error says what it is, or that."""
+    told = "no reason was given" if empty == "" else "TimeoutError"
+    for error in (WellKnownFetchError(empty), CacheError(empty)):
+        assert (error.reason, str(error)) == (told, told)
 
 
 @given(st.text(), st.integers(10, 100))

@@ -1,22 +1,35 @@
 """What plug-ins return: raw facts, not yet judged. The core parses them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_address
+from typing import cast
 
 from attrs import field, frozen
 
 from matrix_resolve.core.names import IPAddress
+from matrix_resolve.core.parts import check_type
 
 
 def _headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    return tuple((name, value) for name, value in headers)
+    if isinstance(headers, Mapping):
+        raise TypeError("headers must be (name, value) pairs, as a mapping's items() are")
+    pairs = tuple(map(tuple, headers))
+    for pair in pairs:
+        if len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+            raise TypeError("headers must be (name, value) pairs of str")
+    return cast(tuple[tuple[str, str], ...], pairs)
 
 
 def _records(records: "Iterable[SrvRecord]") -> "tuple[SrvRecord, ...]":
-    return tuple(records)
+    records = tuple(records)
+    for record in records:
+        check_type("each of records", record, SrvRecord)
+    return records
 
 
 def _addresses(addresses: Iterable[IPAddress | str]) -> tuple[IPAddress, ...]:
+    if isinstance(addresses, str):
+        raise TypeError("addresses must be a sequence of addresses, not one alone")
     return tuple(ip_address(each) if isinstance(each, str) else each for each in addresses)
 
 
@@ -26,12 +39,18 @@ class HttpResponse:
 
     `headers` in the order they came, repeated ones repeated, names in any letter case; `body`
     without transfer and content encoding; `url` is where the response came from in the end.
+    `TypeError` for values of other types, when it is made.
     """
 
     status: int
     headers: Sequence[tuple[str, str]] = field(converter=_headers)
     body: bytes = field(repr=False)
     url: str
+
+    def __attrs_post_init__(self) -> None:
+        check_type("status", self.status, int)
+        check_type("body", self.body, bytes)
+        check_type("url", self.url, str, "give str(url)")
 
 
 @frozen

@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Hashable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import aiohttp
 from attrs import define, field
@@ -17,6 +17,7 @@ from matrix_resolve.core.resolution import Resolution
 from matrix_resolve.errors import AddressNotAllowedError, ConnectError
 from matrix_resolve.federation.context import RequestContext
 from matrix_resolve.federation.environment import EnvironmentProxy
+from matrix_resolve.federation.options import RequestOptions
 from matrix_resolve.federation.outgoing import Outgoing, checked_timeout
 from matrix_resolve.federation.response import FederationResponse
 from matrix_resolve.federation.target import Attempt, TargetRequest
@@ -145,7 +146,11 @@ class FederationClient(Closeable):
         await self._parts.aclose()
 
     def request(
-        self, method: str, server_name: str | ServerName, path: str, **kwargs: Any
+        self,
+        method: str,
+        server_name: str | ServerName,
+        path: str,
+        **kwargs: Unpack[RequestOptions],
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """Send a request to `server_name`, and give the response, whatever its status.
 
@@ -174,7 +179,7 @@ class FederationClient(Closeable):
             server_name,
             method,
             path,
-            kwargs,
+            {**kwargs},
             timeout=self._timeout,
             max_body=self._max_body,
         )
@@ -242,11 +247,14 @@ class FederationClient(Closeable):
     ) -> ConnectError:
         """Return the error of a request that reached no target; the next ones get it too."""
         is_own = are_own(rounds.failures)
-        told = "; ".join(dict.fromkeys(map(str, rounds.attempts)))
+        attempts = tuple(dict.fromkeys(rounds.attempts))  # the second round may have found the same
+        told = "; ".join(dict.fromkeys(map(str, attempts)))
         if request.has_one_try:
             told += "; the body, an open file, can't be sent again"
-        what = "could not be tried, which is trouble of our own" if is_own else "can't be reached"
-        error = ConnectError(f"{resolution.server_name} {what}: {told}", rounds.attempts)
+        what = "could not be tried" if is_own else "can't be reached"
+        if is_own and not all(failure.is_lookup for failure in rounds.failures):
+            what += ", which is trouble of our own"
+        error = ConnectError(f"{resolution.server_name} {what}: {told}", attempts)
         if not is_own and not request.has_one_try:
             self._unreachable.put_server(resolution, error)
         return error

@@ -55,7 +55,7 @@ class RequestContext:
             if self._is_closed and self._limit.expired():
                 raise RuntimeError("the client is closed") from error
             raise outgoing.told(error) from error
-        response.outgoing = outgoing
+        response.answers(outgoing)
         return await response.__aenter__()
 
     async def __aexit__(

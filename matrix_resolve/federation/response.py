@@ -1,13 +1,56 @@
 """A response whose body has a limit, and whose time-outs say what they are of."""
 
 import math
+from types import TracebackType
 
+import aiohttp
 from aiohttp.connector import Connection
+from aiohttp.helpers import BaseTimerContext
+from aiohttp.streams import EMPTY_PAYLOAD
 
 from matrix_resolve.errors import ResponseTooLargeError
 from matrix_resolve.federation.outgoing import Outgoing
 from matrix_resolve.transport.attempts import ConnectionAttempt
 from matrix_resolve.transport.exchange import Response
+
+
+class _TellingTimer(BaseTimerContext):
+    """Tells what it was that timed out; aiohttp's own timer raises an error without any text."""
+
+    def __init__(self, timer: BaseTimerContext, outgoing: Outgoing) -> None:
+        self._timer = timer
+        self._outgoing = outgoing
+
+    def assert_timeout(self) -> None:
+        """Raise `TimeoutError` if the time is over."""
+        try:
+            self._timer.assert_timeout()
+        except TimeoutError as error:
+            raise _told(self._outgoing, error) from error
+
+    def __enter__(self) -> BaseTimerContext:
+        try:
+            self._timer.__enter__()
+        except TimeoutError as error:
+            raise _told(self._outgoing, error) from error
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        try:
+            return self._timer.__exit__(exc_type, exc_value, traceback)
+        except TimeoutError as error:
+            raise _told(self._outgoing, error) from error
+
+
+def _told(outgoing: Outgoing, error: TimeoutError) -> TimeoutError:
+    """Return a time-out of a body that tells whose it is, after how many seconds."""
+    outgoing.awaits = "rest of the response"
+    return outgoing.told(error)
 
 
 class FederationResponse(Response):
@@ -17,7 +60,7 @@ class FederationResponse(Response):
     `content`, has no limit.
     """
 
-    outgoing: Outgoing
+    _outgoing: Outgoing
 
     async def start(self, connection: Connection) -> "FederationResponse":
         """Receive the head of the response."""
@@ -25,29 +68,34 @@ class FederationResponse(Response):
         ConnectionAttempt.current().budget.left = math.inf  # the body is the caller's to bound
         return self
 
+    def answers(self, outgoing: Outgoing) -> None:
+        """Be the response to that; to be said before the body is read."""
+        self._outgoing = outgoing
+        if self.content is not EMPTY_PAYLOAD:  # which all responses share that have no body
+            self.content._timer = _TellingTimer(self.content._timer, outgoing)
+
     async def read(self) -> bytes:
         """Return the body.
 
         Raises `ResponseTooLargeError`, `TimeoutError`, and aiohttp's errors.
         """
         if self._body is None:  # where aiohttp keeps it
-            self.outgoing.awaits = "rest of the response"
             try:
-                self._body = await self._read_all(self.outgoing.max_body)
+                self._body = await self._read_all(self._outgoing)
             except BaseException as error:
                 self.close()
-                if isinstance(error, TimeoutError):
-                    raise self.outgoing.told(error) from error
+                if isinstance(error, aiohttp.ServerTimeoutError):  # the timer tells of others
+                    raise _told(self._outgoing, error) from error
                 raise
         return await super().read()
 
-    async def _read_all(self, most: int) -> bytes:
+    async def _read_all(self, outgoing: Outgoing) -> bytes:
         pieces, size = [], 0
         while piece := await self.content.readany():
             pieces.append(piece)
             size += len(piece)
-            if size > most:
+            if size > outgoing.max_body:
                 raise ResponseTooLargeError(
-                    f"the response of {self.outgoing.server_name} is over {most} bytes"
+                    f"the response of {outgoing.server_name} is over {outgoing.max_body} bytes"
                 )
         return b"".join(pieces)

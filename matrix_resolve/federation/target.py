@@ -108,7 +108,7 @@ class TargetRequest:
             if error.temporary:
                 host = self._target.host
                 reason = f"the addresses of {host} could not be looked up: {error.reason}"
-                self.failures[None] = Failure(reason, is_own=True)
+                self.failures[None] = Failure(reason, is_own=True, is_lookup=True)
             else:
                 self.failures[None] = Failure(error.reason)
             return None

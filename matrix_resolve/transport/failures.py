@@ -20,11 +20,13 @@ class Failure:
     """Why an address could not be connected to, in words.
 
     `is_own`: that was trouble of our own. `is_general`: no other address would have been better.
+    `is_lookup`: the addresses could not be looked up, be it the fault of whose DNS it may.
     """
 
     reason: str
     is_own: bool = False
     is_general: bool = False
+    is_lookup: bool = False
 
     @classmethod
     def of(cls, error: BaseException) -> "Failure":

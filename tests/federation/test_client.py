@@ -1,6 +1,7 @@
 """What a federation client sends, and what it makes of arguments and answers."""
 
 import asyncio
+import inspect
 import io
 import json
 import ssl
@@ -29,6 +30,8 @@ from matrix_resolve import (
     Target,
     open_federation_client,
 )
+from matrix_resolve.federation import outgoing
+from matrix_resolve.federation.options import RequestOptions
 from matrix_resolve.testing import Certificate, LoopbackFederation, Raw, Redirect, Reply, Request
 from matrix_resolve.testing.steps import STEPS, StepRow
 
@@ -751,3 +754,21 @@ async def test_srv_under_an_alias(loopback_federation: LoopbackFederation) -> No
     async with client_of(loopback_federation) as client:
         assert await answered(client, NAME) == 200
     assert last(loopback_federation).target == ("alias.example", 8450)
+
+
+async def test_no_addresses_told_once(loopback_federation: LoopbackFederation) -> None:
+    """A target without addresses is one attempt, though it was looked up for a second round."""
+    loopback_federation.add(NAME, addresses=[])
+    async with client_of(loopback_federation) as client:
+        with pytest.raises(ConnectError) as caught:
+            await answered(client, f"{NAME}:8450")
+    (attempt,) = caught.value.attempts
+    assert (attempt.target.host, attempt.address) == (NAME, None)
+    assert "no addresses exist" in attempt.reason
+
+
+def test_request_takes_what_aiohttp_takes() -> None:
+    """The typed keyword arguments are those of aiohttp's, without those that are refused."""
+    taken = set(inspect.signature(aiohttp.ClientSession._request).parameters)
+    taken -= {"self", "method", "str_or_url", *outgoing._REFUSED}
+    assert RequestOptions.__annotations__.keys() == taken
