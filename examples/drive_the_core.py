@@ -8,11 +8,19 @@
 import sys
 from collections.abc import Callable
 
-from matrix_resolve import AskWellKnown, HttpResponse, Question, ServerName, SrvRecord, SrvReply
-from matrix_resolve.core.procedure import Decision, decide
-from matrix_resolve.core.questions import Answer
-from matrix_resolve.core.srv import read_srv_reply
-from matrix_resolve.core.well_known import read_well_known
+from matrix_resolve import (
+    Answer,
+    AskWellKnown,
+    Decision,
+    HttpResponse,
+    Question,
+    ServerName,
+    SrvRecord,
+    SrvReply,
+    decide,
+    read_srv_reply,
+    read_well_known,
+)
 
 
 def resolve(name: str, ask: Callable[[Question], Answer]) -> Decision:

@@ -11,11 +11,25 @@ from matrix_resolve.core.addresses import DEFAULT_BLOCK, AddressPolicy
 from matrix_resolve.core.entries import CacheEntry
 from matrix_resolve.core.lazy import LazyNames
 from matrix_resolve.core.names import ServerName
-from matrix_resolve.core.questions import AskAddresses, AskSrv, AskWellKnown, Question
+from matrix_resolve.core.questions import (
+    Addresses,
+    AddressesFailed,
+    Answer,
+    AskAddresses,
+    AskSrv,
+    AskWellKnown,
+    Delegated,
+    NoSrvRecords,
+    NotDelegated,
+    Question,
+    ServiceNotOffered,
+    SrvFailed,
+    SrvRecords,
+)
 from matrix_resolve.core.replies import AddressReply, HttpResponse, SrvRecord, SrvReply
 from matrix_resolve.core.resolution import Endpoint, Resolution, Step, Target
 from matrix_resolve.core.story import TrailEntry
-from matrix_resolve.core.well_known import next_hop
+from matrix_resolve.core.well_known import next_hop, read_well_known
 from matrix_resolve.errors import (
     AddressLookupError,
     AddressNotAllowedError,
@@ -52,6 +66,8 @@ if TYPE_CHECKING:
     from matrix_resolve.backends.dns_dnspython import DnspythonLookup
     from matrix_resolve.backends.well_known_aiohttp import AiohttpWellKnownFetcher
     from matrix_resolve.compose import open_resolver, resolve_server_name
+    from matrix_resolve.core.procedure import Decision, decide
+    from matrix_resolve.core.srv import read_srv_reply
     from matrix_resolve.federation import Attempt, FederationClient, open_federation_client
     from matrix_resolve.hooks import (
         CacheFailed,
@@ -87,6 +103,7 @@ _MODULES = {
     "Attempt": "matrix_resolve.federation",
     "CacheFailed": "matrix_resolve.hooks",
     "CacheHit": "matrix_resolve.hooks",
+    "Decision": "matrix_resolve.core.procedure",
     "DegradedServed": "matrix_resolve.hooks",
     "DnspythonLookup": "matrix_resolve.backends.dns_dnspython",
     "FederationClient": "matrix_resolve.federation",
@@ -109,8 +126,10 @@ _MODULES = {
     "TieredCache": "matrix_resolve.backends.cache_tiered",
     "WellKnownDocument": "matrix_resolve.serving",
     "client_well_known_document": "matrix_resolve.serving",
+    "decide": "matrix_resolve.core.procedure",
     "open_federation_client": "matrix_resolve.federation",
     "open_resolver": "matrix_resolve.compose",
+    "read_srv_reply": "matrix_resolve.core.srv",
     "resolve_server_name": "matrix_resolve.compose",
     "support_well_known_document": "matrix_resolve.serving",
     "well_known_document": "matrix_resolve.serving",
@@ -125,8 +144,11 @@ __all__ = [
     "AddressNotAllowedError",
     "AddressPolicy",
     "AddressReply",
+    "Addresses",
+    "AddressesFailed",
     "AiodnsLookup",
     "AiohttpWellKnownFetcher",
+    "Answer",
     "AnswerCache",
     "AskAddresses",
     "AskSrv",
@@ -139,7 +161,9 @@ __all__ = [
     "CacheHit",
     "Clock",
     "ConnectError",
+    "Decision",
     "DegradedServed",
+    "Delegated",
     "DnspythonLookup",
     "Endpoint",
     "FederationClient",
@@ -152,6 +176,8 @@ __all__ = [
     "LoggingHook",
     "MatrixResolveError",
     "MemoryCache",
+    "NoSrvRecords",
+    "NotDelegated",
     "PeekableCache",
     "Policy",
     "PrometheusHook",
@@ -167,11 +193,14 @@ __all__ = [
     "ResolverHook",
     "ResponseTooLargeError",
     "ServerName",
+    "ServiceNotOffered",
     "ServiceNotOfferedError",
     "SqliteCache",
+    "SrvFailed",
     "SrvLookup",
     "SrvLookupError",
     "SrvRecord",
+    "SrvRecords",
     "SrvReply",
     "StaleServed",
     "Step",
@@ -184,10 +213,13 @@ __all__ = [
     "WellKnownFetchError",
     "WellKnownFetcher",
     "client_well_known_document",
+    "decide",
     "heard_from_peer",
     "next_hop",
     "open_federation_client",
     "open_resolver",
+    "read_srv_reply",
+    "read_well_known",
     "resolve_server_name",
     "support_well_known_document",
     "well_known_document",

@@ -1,6 +1,7 @@
-"""What a plug-in author needs: four Protocols, and the values that they exchange.
+"""What a plug-in author needs: four Protocols, the values that they exchange, the errors to raise.
 
-Three more are optional: what a cache may be able to do besides.
+Three more Protocols are optional: what a cache may be able to do besides. The answers are what an
+entry of a cache holds, and what hooks hear of. All of it can be imported from here.
 
 A plug-in inherits nothing; it has the one method (a cache three) and returns raw facts, which the
 core parses and judges. Time-outs, slots, caching, coalescing and backoff are the resolver's part.
@@ -14,27 +15,71 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from attrs import frozen
 
+from matrix_resolve.core.addresses import AddressPolicy
 from matrix_resolve.core.entries import CacheEntry
-from matrix_resolve.core.questions import Question
+from matrix_resolve.core.names import ServerName
+from matrix_resolve.core.questions import (
+    Addresses,
+    AddressesFailed,
+    Answer,
+    AskAddresses,
+    AskSrv,
+    AskWellKnown,
+    Delegated,
+    NoSrvRecords,
+    NotDelegated,
+    Question,
+    ServiceNotOffered,
+    SrvFailed,
+    SrvRecords,
+)
 from matrix_resolve.core.replies import AddressReply, HttpResponse, SrvRecord, SrvReply
+from matrix_resolve.core.well_known import next_hop
+from matrix_resolve.errors import (
+    AddressLookupError,
+    BackendError,
+    CacheError,
+    SrvLookupError,
+    WellKnownFetchError,
+)
 
 __all__ = [
     "AddressLookup",
+    "AddressLookupError",
+    "AddressPolicy",
     "AddressReply",
+    "Addresses",
+    "AddressesFailed",
+    "Answer",
     "AnswerCache",
+    "AskAddresses",
+    "AskSrv",
+    "AskWellKnown",
+    "BackendError",
     "CacheEntry",
+    "CacheError",
     "Clock",
+    "Delegated",
     "HttpResponse",
     "InvalidationFeed",
     "Lease",
     "LeasingCache",
+    "NoSrvRecords",
+    "NotDelegated",
     "PeekableCache",
     "Question",
+    "ServerName",
+    "ServiceNotOffered",
+    "SrvFailed",
     "SrvLookup",
+    "SrvLookupError",
     "SrvRecord",
+    "SrvRecords",
     "SrvReply",
+    "WellKnownFetchError",
     "WellKnownFetcher",
     "heard_from_peer",
+    "next_hop",
 ]
 
 
@@ -45,8 +90,10 @@ class WellKnownFetcher(Protocol):
         """Return the final response after redirects, whatever its status.
 
         `hostname` is a DNS name in lower case. Certificates MUST be checked, each redirect MUST go
-        where `next_hop()` says. A body longer than the resolver accepts may be cut off anywhere
-        past that. Raises `WellKnownFetchError(reason, temporary=...)`; may let
+        where `next_hop()` says. A fetcher MUST hold the address policy itself: nobody else sees
+        what it dials, so it looks each host up, of each hop too, and dials an address that
+        `AddressPolicy.allows()`, that very one. A body longer than the resolver accepts may be cut
+        off anywhere past that. Raises `WellKnownFetchError(reason, temporary=...)`; may let
         `AddressLookupError` through when the host's addresses could not be found out.
         """
         ...

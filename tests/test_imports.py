@@ -12,7 +12,8 @@ from typing import get_args
 import pytest
 
 import matrix_resolve
-from matrix_resolve import hooks
+from matrix_resolve import errors, hooks, interfaces
+from matrix_resolve.core import questions
 
 PACKAGE = Path(matrix_resolve.__file__).parent
 
@@ -216,6 +217,26 @@ def test_every_public_name_can_be_had() -> None:
     assert matrix_resolve.__version__ == version("matrix-resolve")
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         matrix_resolve.nonsense  # noqa: B018
+
+
+def test_a_plug_in_author_needs_one_module() -> None:
+    """`interfaces` has all errors to raise, all answers, and is part of what the package has."""
+    needed = {error.__name__ for error in errors.BackendError.__subclasses__()} | {"BackendError"}
+    needed |= {
+        each.__name__ for each in (*get_args(questions.Answer), *get_args(questions.Question))
+    }
+    assert needed <= {*interfaces.__all__} <= {*matrix_resolve.__all__}
+    for name in interfaces.__all__:
+        assert getattr(interfaces, name) is getattr(matrix_resolve, name)
+
+
+def test_examples_use_public_names() -> None:
+    """No example reaches behind the package's face; what is for tests has a face of its own."""
+    faces = {"matrix_resolve", "matrix_resolve.testing", "matrix_resolve.hooks"}
+    for path in (PACKAGE.parent / "examples").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith(PACKAGE.name):
+                assert node.module in faces, path.name
 
 
 def test_hooks_are_handed_out_in_their_room_too() -> None:
