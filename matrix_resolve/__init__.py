@@ -65,6 +65,9 @@ if TYPE_CHECKING:
     from matrix_resolve.backends.dns_aiodns import AiodnsLookup
     from matrix_resolve.backends.dns_dnspython import DnspythonLookup
     from matrix_resolve.backends.well_known_aiohttp import AiohttpWellKnownFetcher
+    from matrix_resolve.checking.checker import Checker, check_server, open_checker
+    from matrix_resolve.checking.findings import Finding, Level
+    from matrix_resolve.checking.report import Report
     from matrix_resolve.compose import open_resolver, resolve_server_name
     from matrix_resolve.core.procedure import Decision, decide
     from matrix_resolve.core.srv import read_srv_reply
@@ -104,10 +107,13 @@ _MODULES = {
     "CacheFailed": "matrix_resolve.hooks",
     "CacheHit": "matrix_resolve.hooks",
     "Decision": "matrix_resolve.core.procedure",
+    "Checker": "matrix_resolve.checking.checker",
     "DegradedServed": "matrix_resolve.hooks",
     "DnspythonLookup": "matrix_resolve.backends.dns_dnspython",
     "FederationClient": "matrix_resolve.federation",
+    "Finding": "matrix_resolve.checking.findings",
     "LegacySrvUsed": "matrix_resolve.hooks",
+    "Level": "matrix_resolve.checking.findings",
     "LoggingHook": "matrix_resolve.hooks.logging",
     "MemoryCache": "matrix_resolve.backends.cache_cachetools",
     "PrometheusHook": "matrix_resolve.hooks.prometheus",
@@ -116,6 +122,7 @@ _MODULES = {
     "QuestionAsked": "matrix_resolve.hooks",
     "RedisCache": "matrix_resolve.backends.cache_redis",
     "Refreshed": "matrix_resolve.hooks",
+    "Report": "matrix_resolve.checking.report",
     "Resolver": "matrix_resolve.resolver",
     "ResolverEvent": "matrix_resolve.hooks",
     "ResolverHook": "matrix_resolve.hooks",
@@ -125,8 +132,10 @@ _MODULES = {
     "TaskFailed": "matrix_resolve.hooks",
     "TieredCache": "matrix_resolve.backends.cache_tiered",
     "WellKnownDocument": "matrix_resolve.serving",
+    "check_server": "matrix_resolve.checking.checker",
     "client_well_known_document": "matrix_resolve.serving",
     "decide": "matrix_resolve.core.procedure",
+    "open_checker": "matrix_resolve.checking.checker",
     "open_federation_client": "matrix_resolve.federation",
     "open_resolver": "matrix_resolve.compose",
     "read_srv_reply": "matrix_resolve.core.srv",
@@ -135,7 +144,14 @@ _MODULES = {
     "well_known_document": "matrix_resolve.serving",
     "well_known_routes": "matrix_resolve.serving",
 }
-_EXTRAS = {"DnspythonLookup": "dnspython", "PrometheusHook": "prometheus", "RedisCache": "redis"}
+_EXTRAS = {
+    "Checker": "check",
+    "DnspythonLookup": "dnspython",
+    "PrometheusHook": "prometheus",
+    "RedisCache": "redis",
+    "check_server": "check",
+    "open_checker": "check",
+}
 
 __all__ = [
     "DEFAULT_BLOCK",
@@ -159,6 +175,7 @@ __all__ = [
     "CacheError",
     "CacheFailed",
     "CacheHit",
+    "Checker",
     "Clock",
     "ConnectError",
     "Decision",
@@ -167,12 +184,14 @@ __all__ = [
     "DnspythonLookup",
     "Endpoint",
     "FederationClient",
+    "Finding",
     "HttpResponse",
     "InvalidServerNameError",
     "InvalidationFeed",
     "Lease",
     "LeasingCache",
     "LegacySrvUsed",
+    "Level",
     "LoggingHook",
     "MatrixResolveError",
     "MemoryCache",
@@ -187,6 +206,7 @@ __all__ = [
     "QuestionAsked",
     "RedisCache",
     "Refreshed",
+    "Report",
     "Resolution",
     "Resolver",
     "ResolverEvent",
@@ -212,10 +232,12 @@ __all__ = [
     "WellKnownDocument",
     "WellKnownFetchError",
     "WellKnownFetcher",
+    "check_server",
     "client_well_known_document",
     "decide",
     "heard_from_peer",
     "next_hop",
+    "open_checker",
     "open_federation_client",
     "open_resolver",
     "read_srv_reply",

@@ -15,11 +15,13 @@ from prometheus_client import CollectorRegistry
 
 import matrix_resolve
 from matrix_resolve import (
+    AddressPolicy,
     DnspythonLookup,
     MemoryCache,
     Policy,
     PrometheusHook,
     ResolverEvent,
+    open_checker,
     open_resolver,
     resolve_server_name,
 )
@@ -122,6 +124,29 @@ async def test_sending_requests(
     answered, refused = capsys.readouterr().out.splitlines()
     assert answered.startswith("200 {'server': {'name': 'loopback'")
     assert refused.startswith("dead.example can't be reached: ")
+
+
+async def test_checking(
+    loopback_federation: LoopbackFederation,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The checker tells what is wrong, and what to do."""
+    loopback_federation.add("example.org", ports={443})
+    monkeypatch.setattr(
+        matrix_resolve,
+        "open_checker",
+        lambda: open_checker(
+            nameservers=[loopback_federation.nameserver],
+            ssl_context=loopback_federation.client_ssl_context(),
+            connect_to=loopback_federation.connect_to,
+            address_policy=AddressPolicy.allow_all(),
+        ),
+    )
+    await run(block("python", "open_checker"))["main"]("example.org")
+    reach, error = capsys.readouterr().out.splitlines()
+    assert reach.startswith("example.org no 1 error and 1 warning; first of all: There is no")
+    assert error.startswith("delegation-missing If the homeserver is behind https://example.org")
 
 
 async def test_another_lookup(
