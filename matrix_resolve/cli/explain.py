@@ -63,6 +63,7 @@ def story_json(outcome: "Outcome") -> dict[str, Any]:
 
 def story_tree(outcome: "Outcome", resolution: Resolution) -> "Tree":
     """Return the story of a resolution as a tree: steps, the questions asked in them, the end."""
+    from rich.columns import Columns
     from rich.text import Text
     from rich.tree import Tree
 
@@ -78,7 +79,9 @@ def story_tree(outcome: "Outcome", resolution: Resolution) -> "Tree":
         verdict = ", taken" if told.taken else ", passed over" if told.entry is None else ""
         branch = tree.add(Text(f"step {told.label}{verdict}: {told.text}", style=style))
         if told.entry is not None:
-            branch.add(Text(f"{told.entry.question}: {circumstances(told.entry)}"))
+            # Beside each other where there is room for both.
+            asked = (f"{told.entry.question}:", circumstances(told.entry))
+            branch.add(Columns(Text(part, overflow="fold") for part in asked))
             for status, url in outcome.heard.redirects_of(str(told.entry.question)):
                 branch.add(Text(f"redirected ({status}) to {readable(url)}"))
     end = tree.add(Text("so", style="bold"))

@@ -132,6 +132,15 @@ async def test_the_story_of_a_delegation(loopback_federation: LoopbackFederation
         loopback_federation, "example.org", force_terminal=True, color_system="standard"
     )
     assert "\x1b[32mstep 3.2, taken" in coloured
+    narrow = await _printed_tree(loopback_federation, "example.org", width=75)
+    assert re.search(
+        r"── https://example\.org/\.well-known/matrix/server:\s*\n"
+        r"│   │   asked, \d+ ms, kept for \d+ h\s*\n",
+        narrow,
+    )
+    narrowest = await _printed_tree(loopback_federation, "example.org", width=30)
+    assert "…" not in narrowest
+    assert max(map(len, narrowest.splitlines())) <= 30
 
 
 async def test_hostile_text_is_shown_as_text(loopback_federation: LoopbackFederation) -> None:
