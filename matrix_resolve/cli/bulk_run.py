@@ -5,6 +5,7 @@ import asyncio
 import gc
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -147,7 +148,8 @@ class Bulk:
 
     def _tell(self, seconds: float, *, interrupted: bool) -> None:
         figures = self._summary.to_dict(seconds, interrupted=interrupted)
-        print(*summary_lines(figures), sep="\n", file=sys.stderr, flush=True)
+        columns = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
+        print(*summary_lines(figures, columns=columns), sep="\n", file=sys.stderr, flush=True)
         if self._arguments.summary:
             Path(self._arguments.summary).write_text(json.dumps(figures, indent=2) + "\n")
 

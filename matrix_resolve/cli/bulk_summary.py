@@ -117,8 +117,8 @@ def _by_count(counts: Counter[str]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def summary_lines(figures: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what `Summary.to_dict` gives as lines for a person."""
+def summary_lines(figures: Mapping[str, Any], *, columns: int | None = None) -> Iterator[str]:
+    """Yield what `Summary.to_dict` gives as lines for a person, no longer than `columns`."""
     now = figures["names"] - figures["earlier"]
     words = f"{now:,} names in {figures['seconds']:,.1f} s, {figures['names_per_second']:,.0f}/s"
     if figures["earlier"]:
@@ -140,7 +140,22 @@ def summary_lines(figures: Mapping[str, Any]) -> Iterator[str]:
         rows["reachable"] = _listed(figures["reachable"])
         rows["finding"] = _listed(figures["findings"])
     width = max(map(len, rows))
-    yield from (f"  {name:{width}}  {told or 'none'}" for name, told in rows.items())
+    for name, told in rows.items():
+        yield from _row(f"  {name:{width}}  ", told or "none", columns)
+
+
+def _row(head: str, told: str, columns: int | None) -> Iterator[str]:
+    """Yield a line, or as many as it takes, broken after commas."""
+    line = head
+    for number, part in enumerate(told.split(", ")):
+        if number == 0:
+            line += part
+        elif columns is None or len(f"{line}, {part},") <= columns:
+            line += f", {part}"
+        else:
+            yield f"{line},"
+            line = " " * len(head) + part
+    yield line
 
 
 def _listed(counts: Mapping[str, int]) -> str:

@@ -360,6 +360,14 @@ def test_the_summary_counts() -> None:
         "  slowest          n99.test 99.00 s, n98.test 98.00 s, n97.test 97.00 s,"
         " n96.test 96.00 s, n95.test 95.00 s",
     ]
+    assert [*summary_lines(figures, columns=50)][5:] == [
+        "  stale, degraded  7, 5",
+        "  slowest          n99.test 99.00 s,",
+        "                   n98.test 98.00 s,",
+        "                   n97.test 97.00 s,",
+        "                   n96.test 96.00 s,",
+        "                   n95.test 95.00 s",
+    ]
 
 
 def test_nothing_hostile_is_told() -> None:
