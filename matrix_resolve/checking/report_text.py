@@ -36,7 +36,8 @@ def _lines(facts: ServerFacts, findings: Sequence[Finding], answers: Answers) ->
         yield ""
         yield "Endpoints"
         yield from _indented(_table([ENDPOINT_HEAD, *rows]))
-        yield from _indented(certificate_lines(facts))
+        for line in certificate_lines(facts):
+            yield from _indented(textwrap.wrap(line, _WIDTH, subsequent_indent="  "))
 
 
 def _answers(answers: Answers) -> Iterator[str]:
@@ -157,4 +158,4 @@ def certificate_lines(facts: ServerFacts) -> Iterator[str]:
         told += f"SHA-256 {readable(certificate.sha256, 64)}"
         seen.setdefault(told, []).append(socket_address(each.address, each.target.port))
     for told, places in seen.items():
-        yield from textwrap.wrap(f"{', '.join(places[:8])}: {told}", _WIDTH, subsequent_indent="  ")
+        yield f"{', '.join(places[:8])}: {told}"
