@@ -72,6 +72,12 @@ if TYPE_CHECKING:
     from matrix_resolve.core.procedure import Decision, decide
     from matrix_resolve.core.srv import read_srv_reply
     from matrix_resolve.federation import Attempt, FederationClient, open_federation_client
+    from matrix_resolve.federation import (
+        Attempt,
+        FederationClient,
+        HttpxTransport,
+        open_federation_client,
+    )
     from matrix_resolve.hooks import (
         CacheFailed,
         CacheHit,
@@ -112,6 +118,7 @@ _MODULES = {
     "DnspythonLookup": "matrix_resolve.backends.dns_dnspython",
     "FederationClient": "matrix_resolve.federation",
     "Finding": "matrix_resolve.checking.findings",
+    "HttpxTransport": "matrix_resolve.federation.httpx",
     "LegacySrvUsed": "matrix_resolve.hooks",
     "Level": "matrix_resolve.checking.findings",
     "LoggingHook": "matrix_resolve.hooks.logging",
@@ -151,6 +158,10 @@ _EXTRAS = {
     "RedisCache": "redis",
     "check_server": "check",
     "open_checker": "check",
+    "DnspythonLookup": "dnspython",
+    "HttpxTransport": "httpx",
+    "PrometheusHook": "prometheus",
+    "RedisCache": "redis",
 }
 
 __all__ = [
@@ -186,6 +197,7 @@ __all__ = [
     "FederationClient",
     "Finding",
     "HttpResponse",
+    "HttpxTransport",
     "InvalidServerNameError",
     "InvalidationFeed",
     "Lease",

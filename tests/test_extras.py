@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -25,6 +26,8 @@ NAMES = [
     ("matrix_resolve", "Checker", "check"),
     ("matrix_resolve", "check_server", "check"),
     ("matrix_resolve", "open_checker", "check"),
+    ("matrix_resolve", "HttpxTransport", "httpx"),
+    ("matrix_resolve.federation", "HttpxTransport", "httpx"),
     ("matrix_resolve.hooks", "PrometheusHook", "prometheus"),
     ("matrix_resolve.testing", "LoopbackFederation", "testing"),
     ("matrix_resolve.backends.cache_redis", "RedisCache", "redis"),
@@ -44,6 +47,7 @@ def run(code: str, way: str = WAYS["missing"]) -> str:
     """Run `code` in an interpreter where no extra can be imported; return what it prints."""
     blocked = f"""
 import sys
+from importlib import import_module
 class Blocked:
     @staticmethod
     def find_spec(name, path=None, target=None):
@@ -95,7 +99,7 @@ for name in missing:
     except AttributeError as error: assert "pip install 'matrix-resolve[" in str(error)
 print(len(package.__all__))
 """
-    there = vars(sys.modules[package])["__all__"]
+    there = vars(import_module(package))["__all__"]
     assert int(run(code, way)) == len(there) - len(missing)
 
 
@@ -140,6 +144,7 @@ def test_mistakes_of_our_own_are_no_missing_extra() -> None:
     """A module of ours that can't be imported is not blamed on an extra, nor is a wrong name."""
     printed = run("""
 import sys
+from importlib import import_module
 sys.modules["matrix_resolve.backends.dns_dnspython.lookup"] = None
 sys.modules["matrix_resolve.interfaces"] = None
 for name in ("DnspythonLookup", "Nonsense"):

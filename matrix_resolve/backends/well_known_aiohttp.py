@@ -21,6 +21,7 @@ from matrix_resolve.timeouts import within
 from matrix_resolve.transport.attempts import Budget, SocketAddress
 from matrix_resolve.transport.connections import Connections, affordable
 from matrix_resolve.transport.dialling import Dialling
+from matrix_resolve.transport.environment import EnvironmentProxy
 from matrix_resolve.transport.exchange import read_body
 from matrix_resolve.transport.failures import are_own
 from matrix_resolve.transport.guard import Turn
@@ -51,7 +52,12 @@ class AiohttpWellKnownFetcher(Closeable):
     same. It is for tests, whose servers can't have port 443. `redirected` is what `fetch` calls, as
     `get` says.
 
-    No cookies, no credentials, no proxies from the environment. It belongs to the event loop that
+    With `trust_env` the environment may name a proxy (`https_proxy`, `no_proxy`; read now;
+    `ValueError` for one that can't be used). It then looks the hosts up, and `address_policy` holds
+    for IP literals only: a redirect of a stranger's may lead to wherever the proxy can go, so that
+    the proxy has to forbid private networks.
+
+    No cookies, no credentials, nothing else from the environment. It belongs to the event loop that
     it is first used in. Close it with `aclose()` or `async with`.
     """
 
@@ -67,6 +73,7 @@ class AiohttpWellKnownFetcher(Closeable):
         max_redirects: int = 10,
         max_body: int = 50 * 1024,
         max_addresses: int = 16,
+        trust_env: bool = False,
         connect_to: Mapping[SocketAddress, SocketAddress] | None = None,
         redirected: Callable[[HttpResponse], None] | None = None,
     ) -> None:
@@ -80,6 +87,7 @@ class AiohttpWellKnownFetcher(Closeable):
         self._max_redirects = max_redirects
         self._max_body = max_body
         self._max_addresses = max_addresses
+        self._proxy = EnvironmentProxy() if trust_env else None
         self._connect_to = {} if connect_to is None else connect_to
         self._redirected = redirected
         self._connections = Connections(affordable(_SHARE, _MOST_SOCKETS), receive_buffer=PIECE)
@@ -184,13 +192,22 @@ class AiohttpWellKnownFetcher(Closeable):
         """Return the response to one request."""
         at = HttpsUrl.parse(url)
         host, port = at.host, at.port
-        addresses = [(str(ip), port) for ip in await self._allowed_addresses(at)]
+        proxy = self._proxy.settings(host, port) if self._proxy else {}
+        addresses: list[SocketAddress] = []
+        if not proxy or at.ip_address is not None:
+            addresses = [(str(ip), port) for ip in await self._allowed_addresses(at)]
 
         async def found() -> Sequence[SocketAddress]:
             return addresses  # looked up before, so that connecting has its time for itself
 
         dialling = Dialling(
-            dialler, host, port, found, connect_timeout=self._connect_timeout, budget=budget
+            dialler,
+            host,
+            port,
+            found,
+            connect_timeout=self._connect_timeout,
+            budget=budget,
+            proxy=proxy,
         )
         try:
             response = await dialling.request(

@@ -16,6 +16,7 @@ _LIBRARIES: Final[Mapping[str, Sequence[str]]] = {
     "check": ("cryptography",),
     "cli": ("rich", "shtab"),
     "dnspython": ("dns",),
+    "httpx": ("httpx2",),
     "prometheus": ("prometheus_client",),
     "redis": ("redis",),
     "testing": ("cryptography", "dns", "trustme"),

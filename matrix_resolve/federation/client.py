@@ -16,7 +16,6 @@ from matrix_resolve.core.parts import check_part
 from matrix_resolve.core.resolution import Resolution
 from matrix_resolve.errors import AddressNotAllowedError, ConnectError
 from matrix_resolve.federation.context import RequestContext
-from matrix_resolve.federation.environment import EnvironmentProxy
 from matrix_resolve.federation.options import RequestOptions
 from matrix_resolve.federation.outgoing import Outgoing, checked_timeout
 from matrix_resolve.federation.response import FederationResponse
@@ -26,6 +25,7 @@ from matrix_resolve.federation.unreachable import Unreachable
 from matrix_resolve.resolver import Resolver
 from matrix_resolve.transport.attempts import SocketAddress
 from matrix_resolve.transport.connections import Connections, affordable
+from matrix_resolve.transport.environment import EnvironmentProxy
 from matrix_resolve.transport.failures import Failure, are_own
 from matrix_resolve.transport.race import Dialler
 from matrix_resolve.transport.session import open_session

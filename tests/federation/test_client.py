@@ -7,7 +7,6 @@ import json
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import aiohttp
 import pytest
 from houses import CERTIFICATES, with_ipv6
 from multidict import CIMultiDict, CIMultiDictProxy
+from proxies import proxy
 from worlds import FED, HANGS, World, client_of
 
 from matrix_resolve import (
@@ -680,46 +680,6 @@ async def test_no_proxy_from_the_environment(
     async with client_of(loopback_federation) as client:
         assert await answered(client) == 200
     assert header(last(loopback_federation), "authorization") is None
-
-
-@asynccontextmanager
-async def proxy(federation: LoopbackFederation) -> AsyncIterator[tuple[int, list[str]]]:
-    """Run an HTTP proxy on 127.0.0.1 that reaches the federation; give its port and its log.
-
-    It answers 502 for the host "dead.example".
-    """
-    log: list[str] = []
-
-    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-        writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            log.append(head.split("\r\n")[0])
-            host, port = head.split(" ")[1].rsplit(":", 1)
-            if host == "dead.example":
-                writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
-                return
-            there = await asyncio.open_connection(*federation.connect_to[host, int(port)])
-            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-            await asyncio.gather(copy(reader, there[1]), copy(there[0], writer))
-        finally:
-            writer.close()
-
-    serving: set[asyncio.Task[None]] = set()
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        serving.add(asyncio.ensure_future(serve(reader, writer)))
-
-    async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
-        yield server.sockets[0].getsockname()[1], log
-    for task in serving:
-        task.cancel()
-    await asyncio.wait(serving)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
