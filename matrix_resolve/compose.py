@@ -43,7 +43,8 @@ def open_resolver(
 ) -> Opening[Resolver]:
     """Open a `Resolver`, with default parts for those that are not given.
 
-        async with open_resolver() as resolver: ...
+        async with open_resolver() as resolver:
+            print(await resolver.resolve("example.org"))
 
     Or `resolver = await open_resolver()`, and in the end `await resolver.aclose()`.
 
@@ -211,6 +212,8 @@ async def resolve_server_name(
     address_policy: AddressPolicy | None = None,
 ) -> Resolution:
     """Resolve one name: open what is not given, resolve, close what was opened.
+
+        resolution = await resolve_server_name("example.org")
 
     For more than one name, open a resolver once and keep it: see `open_resolver()`. With
     `resolver` that one is used, and nothing else may be given (`TypeError`). Raises what

@@ -128,7 +128,7 @@ class FailedAttempt(Protocol):
 
 
 class ConnectError(MatrixResolveError):
-    """No target could be reached; `attempts` says for each address why."""
+    """No target could be reached; `attempts`, each an `Attempt`, says for each address why."""
 
     def __init__(self, message: str, attempts: Sequence[FailedAttempt] = ()) -> None:
         super().__init__(message, tuple(attempts))

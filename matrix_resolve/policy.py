@@ -81,6 +81,8 @@ class Backoff:
 class Policy:
     """How long answers live, how long to wait, how much to accept. Times are in seconds.
 
+        open_resolver(policy=Policy(dns_timeout=3.0, stale_for=0))
+
     `Policy()` is right for a homeserver. Each field's reason stands under it. A value of another
     type is a `TypeError` when the policy is made, one that makes no sense a `ValueError`.
     """

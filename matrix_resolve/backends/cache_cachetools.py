@@ -45,6 +45,8 @@ class _Part(Cache[str, bytes]):
 class MemoryCache:
     """Keeps about the entries used last, at most `max_answers` of them; a `PeekableCache`.
 
+        open_resolver(cache=MemoryCache(max_answers=30_000))
+
     Entries with very many records make it fewer, so that hostile answers do not take more memory
     than others. Each entry carries its own end, and is deleted when it is met past that:
     nothing is swept, so many that end at once cost nothing. They lie in many small caches, for a

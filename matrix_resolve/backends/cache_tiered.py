@@ -30,6 +30,8 @@ _MOST_CONFIRMED = 300_000
 class TieredCache:
     """Answers from `near` while that is fresh, else from `shared`; writes to both.
 
+        cache = TieredCache(MemoryCache(), RedisCache(redis))
+
     Any two `AnswerCache`s will do. It is a `PeekableCache` as far as `near` is one, a
     `LeasingCache` and an `InvalidationFeed` as far as `shared` is. `clock` has `time()` in Unix
     seconds.

@@ -40,6 +40,11 @@ _BESIDES: Final = 160 * 1024
 class AiohttpWellKnownFetcher(Closeable):
     """Fetches well-known documents with aiohttp: a `WellKnownFetcher`.
 
+        async with AiodnsLookup() as lookup:
+            async with AiohttpWellKnownFetcher(addresses=lookup, trust_env=True) as fetcher:
+                async with open_resolver(well_known=fetcher, addresses=lookup) as resolver:
+                    ...
+
     `addresses` looks the hosts up, afresh for every hop; only what `address_policy` allows is
     dialled, and exactly what was checked is. `ssl_context` None means the system's trust store.
     `timeout` in seconds bounds a whole fetch, `connect_timeout` TCP and TLS of one hop,

@@ -52,6 +52,7 @@ DEFAULT_BLOCK: tuple[IPNetwork, ...] = _networks(
         "8000::/1",  # fc00::/7, fe80::/10, fec0::/10, ff00::/8 among them
     )
 )
+"""What is not on the public Internet: the networks that `AddressPolicy` blocks by default."""
 
 
 class _Spans:
@@ -84,6 +85,8 @@ _AROUND_EMBEDDING = ip_network("::/3")
 @frozen
 class AddressPolicy:
     """Which IP addresses may be dialled: all but those in `block`, `allow` winning over it.
+
+        AddressPolicy(allow=["10.0.0.0/8"])  # a private federation
 
     Networks are given as strings or `ipaddress` networks. An IPv6 address that stands for an IPv4
     address (`::ffff:0:0/96`, `64:ff9b::/96`) is judged by that; `::/3` in `block`, as it stands in

@@ -33,6 +33,9 @@ _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 class ServerName:
     """A parsed server name. Make one with `ServerName.parse`; `str()` gives the text back.
 
+        ServerName.parse("example.org:8448").port  # 8448
+        str(ServerName.of("@alice:example.org"))  # "example.org"
+
     `hostname` is the name or the IP literal (IPv6 without brackets) as it was spelled, `port` the
     port if it had one, `ip_address` the parsed literal, None for a DNS name. Names that differ
     only in letter case are equal neither here nor in `Host`; questions ignore case.

@@ -80,6 +80,7 @@ class AskAddresses(_Keyed):
 
 
 Question = AskWellKnown | AskSrv | AskAddresses
+"""What a plug-in is asked; `key` is a stable text for it, `wk:example.org` for example."""
 
 
 def question_of(key: str) -> Question | None:

@@ -60,6 +60,10 @@ def _as_text(name: ServerName | str | None) -> str | None:
 class Resolution:
     """Where a server name leads: what to connect to, what to send, what certificate to demand.
 
+        resolution.targets[0].host, resolution.targets[0].port  # "matrix.example.org", 443
+        resolution.host_header, resolution.tls_name
+        print(resolution.explain())
+
     Send `host_header` as `Host`; demand a certificate valid for `tls_name` (no brackets, no port),
     and send it as SNI unless it is an IP address. `targets` are never empty and in the order to
     try. `delegated_to` is what the well-known document named.

@@ -69,6 +69,9 @@ def _refuse_constant(constant: str) -> NoReturn:
 def next_hop(url: str, status: int, location: str | None) -> str | None:
     """Return the URL that a response redirects to, or None if it is the final one.
 
+        next_hop("https://a.example/x", 301, "/y")  # "https://a.example/y"
+        next_hop("https://a.example/x", 200, None)  # None
+
     `url` is what was asked, `location` the `Location` header if there was one. References are
     resolved as RFC 3986, 5.2 says, the fragment is left out; `HttpsUrl` takes the URL apart. Raises
     `WellKnownFetchError` (not temporary) for a redirect that must not be followed: no or a

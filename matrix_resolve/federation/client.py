@@ -111,7 +111,14 @@ async def _opened(
 
 
 class FederationClient(Closeable):
-    """Sends requests to servers by their Matrix names; made by `open_federation_client()`."""
+    """Sends requests to servers by their Matrix names; made by `open_federation_client()`.
+
+        async with open_resolver() as resolver, open_federation_client(resolver) as client:
+            async with client.request("GET", "example.org", "/_matrix/key/v2/server") as response:
+                print(response.status, await response.json())
+
+    It belongs to the event loop that it is opened in, and shares its connections with all requests.
+    """
 
     def __init__(
         self,

@@ -121,10 +121,15 @@ ResolverEvent = (
     | CacheFailed
     | TaskFailed
 )
+"""What a hook hears of. New kinds come with later versions."""
 
 
 class ResolverHook(Protocol):
     """Hears what happens. Called in the event loop, so it must be quick and must not block.
+
+        def hook(event: ResolverEvent) -> None:
+            if isinstance(event, QuestionAnswered):
+                print(event.question.key, event.duration)
 
     New kinds of events, and new fields of these, come with later versions: look at the type and
     ignore what you don't know. What a hook raises goes to the loop's exception handler.

@@ -44,6 +44,8 @@ _LONGEST: Final = 300
 class LoggingHook:
     """Logs every event on a line of its own: a `ResolverHook`.
 
+        open_resolver(hooks=[LoggingHook()])
+
     `logger` is `logging.getLogger("matrix_resolve")` by default. DEBUG has what is asked, answered,
     given up, found in the cache, refreshed, or decided by deprecated records; INFO that an answer
     was stale or degraded; WARNING, once in ten seconds, that the cache failed; ERROR, with the

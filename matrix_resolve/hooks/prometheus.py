@@ -61,6 +61,7 @@ class PrometheusHook:
 
         hook = PrometheusHook()
         async with open_resolver(hooks=[hook]) as one, open_resolver(hooks=[hook]) as another:
+            ...
 
     The names begin with `matrix_resolve_`. `kind` is "well_known", "srv" or "addresses", `outcome`
     "found", "none" (a definite no) or "failed", and all series are there from the start.

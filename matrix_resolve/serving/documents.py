@@ -78,6 +78,8 @@ def well_known_document(
 ) -> WellKnownDocument:
     """Return what to serve at `https://<server_name>/.well-known/matrix/server`, in any framework.
 
+        document = well_known_document("example.org", "matrix.example.org:443")
+
     `delegate_to` is the host, with or without a port, that peers shall use instead of
     `server_name`, and whose name the certificate there must bear. With a port they connect to just
     that; without, they look for SRV records and else take port 8448. The default is
@@ -112,6 +114,8 @@ def client_well_known_document(
     max_age: int = CLIENT_MAX_AGE,
 ) -> WellKnownDocument:
     """Return what to serve at `https://<server_name>/.well-known/matrix/client`.
+
+        document = client_well_known_document("https://matrix.example.org")
 
     `homeserver_url` is where clients find the homeserver, an http or https URL before
     `/_matrix/client`; it is published as it is, with or without a slash at the end. `extra` holds

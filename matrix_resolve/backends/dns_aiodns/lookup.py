@@ -27,6 +27,10 @@ _LOOPBACK: Final = (ip_address("127.0.0.1"), ip_address("::1"))
 class AiodnsLookup(Closeable):
     """Looks up SRV records and addresses with aiodns: a `SrvLookup` and an `AddressLookup`.
 
+        async with AiodnsLookup(nameservers=["192.0.2.53"]) as lookup:
+            async with open_resolver(srv=lookup, addresses=lookup) as resolver:
+                ...
+
     `nameservers` are asked in the order given, each spelled as an IP address, or ADDRESS:PORT with
     brackets around IPv6; None means the system's, followed as they change. One that was silent
     while another answered is asked last for half a minute. `timeout` in seconds is for one

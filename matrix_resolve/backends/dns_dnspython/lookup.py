@@ -20,6 +20,10 @@ from matrix_resolve.interfaces import AddressReply, SrvReply
 class DnspythonLookup(Closeable):
     """Looks up SRV records and addresses with dnspython: a `SrvLookup` and an `AddressLookup`.
 
+        async with DnspythonLookup(nameservers=["tls://192.0.2.1#dns.example"]) as lookup:
+            async with open_resolver(srv=lookup, addresses=lookup) as resolver:
+                ...
+
     Unlike `AiodnsLookup` it tells the zone's exact negative TTL (RFC 2308, section 5), and it can
     ask over TLS and HTTPS. `nameservers` are asked in the order given, each spelled as
 
