@@ -71,7 +71,6 @@ if TYPE_CHECKING:
     from matrix_resolve.compose import open_resolver, resolve_server_name
     from matrix_resolve.core.procedure import Decision, decide
     from matrix_resolve.core.srv import read_srv_reply
-    from matrix_resolve.federation import Attempt, FederationClient, open_federation_client
     from matrix_resolve.federation import (
         Attempt,
         FederationClient,
@@ -112,8 +111,8 @@ _MODULES = {
     "Attempt": "matrix_resolve.federation",
     "CacheFailed": "matrix_resolve.hooks",
     "CacheHit": "matrix_resolve.hooks",
-    "Decision": "matrix_resolve.core.procedure",
     "Checker": "matrix_resolve.checking.checker",
+    "Decision": "matrix_resolve.core.procedure",
     "DegradedServed": "matrix_resolve.hooks",
     "DnspythonLookup": "matrix_resolve.backends.dns_dnspython",
     "FederationClient": "matrix_resolve.federation",
@@ -154,14 +153,11 @@ _MODULES = {
 _EXTRAS = {
     "Checker": "check",
     "DnspythonLookup": "dnspython",
+    "HttpxTransport": "httpx",
     "PrometheusHook": "prometheus",
     "RedisCache": "redis",
     "check_server": "check",
     "open_checker": "check",
-    "DnspythonLookup": "dnspython",
-    "HttpxTransport": "httpx",
-    "PrometheusHook": "prometheus",
-    "RedisCache": "redis",
 }
 
 __all__ = [
