@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 from worlds import World
 
 from matrix_resolve import (
@@ -14,6 +15,7 @@ from matrix_resolve import (
     LoggingHook,
     MemoryCache,
     Policy,
+    RedisCache,
     Resolver,
     SrvReply,
     TieredCache,
@@ -80,6 +82,8 @@ def test_parts_of_parts() -> None:
         AiohttpWellKnownFetcher(addresses=FakeSrv())  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"^shared is the class MemoryCache: an instance"):
         TieredCache(MemoryCache(), MemoryCache)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^client is the class Redis: an instance"):
+        RedisCache(Redis)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"^resolver: Opening has no method resolve\(\)$"):
         open_federation_client(open_resolver())  # type: ignore[arg-type]
 

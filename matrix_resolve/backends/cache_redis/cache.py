@@ -27,6 +27,7 @@ from matrix_resolve.backends.cache_redis.scripts import (
 from matrix_resolve.core.entries import LARGEST, CacheEntry, reconciled
 from matrix_resolve.core.foreign import is_believable
 from matrix_resolve.core.invalidations import asked_since, oldest
+from matrix_resolve.core.parts import check_part
 from matrix_resolve.core.questions import question_of
 from matrix_resolve.errors import CacheError, shown
 from matrix_resolve.interfaces import Clock, Lease, Question
@@ -91,6 +92,7 @@ class RedisCache:
         clock: Clock = time,
         timeout: float = 0.1,
     ) -> None:
+        check_part("client", client)
         self._link = Link(client)
         self._prefix = prefix
         self._channel = f"{prefix}invalidations"
