@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from worlds import FED, HANGS, HOUR, MINUTE, OLD, Gate, World, settled
+from worlds import DAY, FED, HANGS, HOUR, MINUTE, OLD, Gate, SetClock, World, settled
 
 from matrix_resolve import (
     AskSrv,
@@ -96,6 +96,21 @@ async def test_what_is_needed_counts_from_when_it_was_told(
     assert len(world.srv.asked) == 2
 
 
+async def test_the_clock_is_set_back_while_it_is_kept_back(world: World) -> None:
+    """Its lifetime is as long as it was, from when it was told."""
+    clock = world.clock = SetClock()
+    world.cache = MemoryCache(clock=clock)
+    async with asyncio.timeout(HANGS), world.resolver() as resolver:
+        told_at = clock.time()
+        task = await begun(resolver)
+        clock.set(-DAY)
+        tell(world)
+        await task
+    entry = kept(world)
+    assert entry is not None
+    assert (entry.asked_at, entry.fresh_until) == (told_at - DAY, told_at - DAY + 15 * MINUTE)
+
+
 async def test_a_failure_is_remembered_though_its_wait_has_ended(
     world: World, resolver: Resolver
 ) -> None:
@@ -131,6 +146,7 @@ async def test_whoever_else_may_need_it_keeps_it_back(world: World, resolver: Re
     tasks = [await begun(resolver), await begun(resolver)]
     tasks[0].cancel()
     await settled()
+    assert kept(world) is None
     tell(world)
     await tasks[1]
     assert sorted(world.srv.asked) == [FED + NAME, OLD + NAME]
@@ -161,6 +177,35 @@ async def test_past_its_lifetime_it_is_asked_again(world: World, resolver: Resol
     assert entry is not None
     assert entry.asked_at == world.clock.time()
     assert world.srv.asked.count(FED + NAME) == 2
+
+
+async def test_past_its_lifetime_it_is_none_that_one_may_need(
+    world: World, resolver: Resolver
+) -> None:
+    """Who comes then, and turns out to need it, asks again."""
+    tasks = [await begun(resolver)]
+    world.clock.advance(HOUR)
+    tasks.append(await begun(resolver))
+    tell(world)
+    await asyncio.gather(*tasks)
+    assert world.srv.asked.count(FED + NAME) == 2
+    entry = kept(world)
+    assert entry is not None
+    assert entry.asked_at == world.clock.time()
+
+
+async def test_what_is_known_already_is_not_kept_back(world: World, resolver: Resolver) -> None:
+    """It has its place in the cache: what is asked beside another question renews it."""
+    tell(world)
+    await resolver.resolve(NAME)
+    world.srv.answers[FED + NAME] = SrvReply([SrvRecord(0, 0, 1, "d.example")], HOUR)
+    world.clock.advance(HOUR)
+    assert (await resolver.resolve(NAME)).step is Step.SRV
+    await settled()
+    assert world.srv.asked.count(OLD + NAME) == 2
+    entry = kept(world, ASK_OLD)
+    assert entry is not None
+    assert entry.asked_at == world.clock.time()
 
 
 async def test_invalidated_it_is_not_kept(world: World, resolver: Resolver) -> None:
