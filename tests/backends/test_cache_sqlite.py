@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -24,6 +25,7 @@ from matrix_resolve import CacheEntry, CacheError, CacheFailed, Resolver, Server
 from matrix_resolve.backends.cache_sqlite import cache as cache_module
 from matrix_resolve.backends.cache_sqlite import traffic
 from matrix_resolve.backends.cache_sqlite.database import Database
+from matrix_resolve.backends.cache_sqlite.pending import Write
 from matrix_resolve.core.entries import remember
 from matrix_resolve.core.lifetimes import Learned
 from matrix_resolve.core.questions import (
@@ -155,6 +157,25 @@ async def test_who_reads_when_it_is_closed_is_told(path: Path) -> None:
     assert await reading[0] is None  # its reading had begun
     with pytest.raises(CacheError, match="closed"):
         await reading[1]
+
+
+async def test_closing_is_cancelled(path: Path) -> None:
+    """As when the event loop is closed: what is lost is told, and the file is closed."""
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    cache = await SqliteCache(path).__aenter__()
+    with locked(path):
+        await cache.put(EXAMPLE, entry(EXAMPLE, time.time()))
+        closing_it = asyncio.create_task(cache.aclose())
+        opened = cache._opened
+        await eventually(lambda: opened and opened.traffic._job is not None)
+        assert cache._closing is not None
+        cache._closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing_it
+    await eventually(lambda: not _threads())
+    assert left_in(path.parent) == {path.name: 0o600}
+    assert ["1 answers could not be written" in each["message"] for each in told] == [True]
 
 
 def _resolver(
@@ -409,6 +430,8 @@ async def test_a_file_that_goes_bad_while_it_is_used(path: Path, clock: FakeCloc
             file.execute("DROP TABLE answers")
         with pytest.raises(CacheError, match="answers"):
             await cache.get(EXAMPLE)
+        await cache.put(OTHER, entry(OTHER, clock.time()))
+        assert await cache.get(OTHER) == entry(OTHER, clock.time())
         fetcher = FakeWellKnown({"example.org": {"m.server": "hs.example.net:1"}})
         async with _resolver(cache, clock, fetcher, hooks=[told.append]) as resolver:
             assert (await resolver.resolve("example.org")).host_header == "hs.example.net:1"
@@ -544,6 +567,36 @@ async def test_closing_in_an_outage_ends_and_tells(
     ]
 
 
+async def test_the_disk_hangs_when_it_is_closed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What hung fails at last, and is not tried again; nobody waits for it, and nothing is left."""
+    monkeypatch.setattr(cache_module, "_CLOSING", 0.05)
+    monkeypatch.setattr(cache_module, "_CLOSING_FILE", 0.05)
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    goes_on, writes = threading.Event(), list[int]()
+
+    def hanging(_: Database, batch: Any, __: float) -> None:
+        writes.append(len(batch))
+        goes_on.wait(LONG)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(Database, "write", hanging)
+    cache = SqliteCache(path)
+    async with cache:
+        await cache.put(EXAMPLE, entry(EXAMPLE, time.time()))
+        await cache.aclose()
+        assert cache._opened is not None
+        job = cache._opened.traffic._job
+        assert job is not None
+        goes_on.set()
+        await asyncio.wait((job,))
+        await eventually(lambda: not _threads())
+    assert writes == [1]
+    assert len(told) == 1
+
+
 async def test_opening_waits_for_who_opens_too(path: Path) -> None:
     """Many that make one new file at once all get it."""
     async with contextlib.AsyncExitStack() as opened:
@@ -594,6 +647,146 @@ async def test_what_is_put_together_is_written_together(
     await eventually(lambda: sum(batches) == 250)
     assert batches == [100, 100, 50]
     assert (await cache.get(questions[0])) == entry(questions[0], clock.time() - 1)
+
+
+async def test_many_read_together(
+    cache: SqliteCache, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred at a time, and each once for all who came meanwhile."""
+    batches, read = list[int](), Database.read
+
+    def counted(database: Database, keys: Any, now: float) -> Any:
+        batches.append(len(keys))
+        return read(database, keys, now)
+
+    monkeypatch.setattr(Database, "read", counted)
+    questions = [AskWellKnown(f"n{number}.example") for number in range(250)]
+    await asyncio.gather(*(cache.get(question) for question in questions * 2))
+    assert batches == [1, 100, 100, 50]  # the first again, while it is being read
+
+
+async def test_who_flushes_waits_for_every_batch(cache: SqliteCache, clock: FakeClock) -> None:
+    """All of it is in the file then, and the thread is idle."""
+    for number in range(350):
+        question = AskWellKnown(f"n{number}.example")
+        await cache.put(question, entry(question, clock.time()))
+    await cache.flush()
+    assert cache._opened is not None
+    with raw(cache._path) as file:
+        assert file.execute("SELECT count(*) FROM answers").fetchone() == (350,)
+    assert cache._opened.thread.busy_for() == 0
+
+
+async def test_a_bug_in_writing(
+    cache: SqliteCache, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told, and not made again and again."""
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    bug = ZeroDivisionError()
+
+    def failing(*_: Any) -> None:
+        raise bug
+
+    await cache.put(EXAMPLE, entry(EXAMPLE, clock.time()))
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "write", failing)
+        await cache.flush()
+    assert [context["exception"] for context in told] == [bug]
+    assert await cache.get(EXAMPLE) is None
+    await cache.put(EXAMPLE, entry(EXAMPLE, clock.time()))
+
+
+class Writes:
+    """The writes of a cache: each waits until it may go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun = 0
+        self.may_go_on = threading.Semaphore(0)
+        write = Database.write
+
+        def waiting(database: Database, writes: Any, now: float) -> None:
+            self.begun += 1
+            assert self.may_go_on.acquire(timeout=LONG)
+            write(database, writes, now)
+
+        monkeypatch.setattr(Database, "write", waiting)
+
+
+async def test_who_flushes_waits_for_what_is_being_written(
+    cache: SqliteCache, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And for what waits, which is written at once, and for no more than that."""
+    monkeypatch.setattr(traffic, "_GATHERED", 10 * LONG)
+    writes = Writes(monkeypatch)
+    await cache.put(EXAMPLE, entry(EXAMPLE, clock.time()))
+    first = asyncio.create_task(cache.flush())
+    await eventually(lambda: writes.begun == 1)
+    second = asyncio.create_task(cache.flush())
+    await asyncio.sleep(0)
+    await cache.put(OTHER, entry(OTHER, clock.time()))
+    third = asyncio.create_task(cache.flush())
+    await asyncio.sleep(0.01)
+    assert [task.done() for task in (first, second, third)] == [False] * 3
+    writes.may_go_on.release()
+    await asyncio.gather(first, second)
+    await eventually(lambda: writes.begun == 2)
+    assert not third.done()
+    writes.may_go_on.release()
+    await third
+    await cache.flush()
+    assert writes.begun == 2
+
+
+async def test_who_reads_does_not_wait_for_all_that_is_written(
+    cache: SqliteCache, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only for the batch that is under way."""
+    writes = Writes(monkeypatch)
+    for number in range(1_000):
+        question = AskWellKnown(f"n{number}.example")
+        await cache.put(question, entry(question, clock.time()))
+    await eventually(lambda: writes.begun == 1)
+    reading = asyncio.create_task(cache.get(EXAMPLE))
+    await asyncio.sleep(0)
+    writes.may_go_on.release()
+    assert await reading is None
+    writes.may_go_on.release(9)
+
+
+async def test_who_writes_does_not_wait_for_all_who_read(
+    cache: SqliteCache, clock: FakeClock
+) -> None:
+    """However many read all the time, what is put is written."""
+
+    async def read() -> None:
+        for number in itertools.count():
+            await cache.get(AskWellKnown(f"n{number}.example"))
+
+    readers = [asyncio.create_task(read()) for _ in range(2)]
+    while not (cache._opened and cache._opened.traffic._asked):  # noqa: ASYNC110
+        await asyncio.sleep(0)  # until one waits while the other's reading is under way
+    cache._timeout = LONG / 10
+    await cache.put(EXAMPLE, entry(EXAMPLE, clock.time()))
+    await cache.flush()
+    for reader in readers:
+        reader.cancel()
+    await asyncio.gather(*readers, return_exceptions=True)
+
+
+async def test_what_can_not_be_written_is_tried_again(path: Path, clock: FakeClock) -> None:
+    """By itself, and who waits for it is told when it is done."""
+    async with SqliteCache(path, clock=clock, timeout=LONG) as cache:
+        assert cache._opened is not None
+        opened = cache._opened.traffic
+        with locked(path):
+            await cache.put(EXAMPLE, entry(EXAMPLE, clock.time()))
+            deleting = asyncio.create_task(cache.delete(OTHER))
+            await eventually(lambda: opened.trouble is not None)
+        await deleting
+        with raw(path) as file:
+            rows = file.execute("SELECT question FROM answers").fetchall()
+        assert (rows, opened.trouble) == ([(EXAMPLE.key,)], None)
 
 
 async def test_those_that_end_first_go_first(path: Path, clock: FakeClock) -> None:
@@ -654,6 +847,33 @@ async def test_a_clock_that_is_set_back_blocks_no_question(path: Path) -> None:
         await cache.put(EXAMPLE, kept)
         await cache.flush()
         assert await cache.get(EXAMPLE) == kept
+
+
+def test_deleted_here_and_then_elsewhere(path: Path) -> None:
+    """What is written late heeds a deletion that another made meanwhile, its own or none."""
+    now = FakeClock().time()
+    with closing(Database(path, "here", 10)) as here, closing(Database(path, "there", 10)) as there:
+        there.write({EXAMPLE.key: Write(None, now)}, now)
+        here.write({EXAMPLE.key: Write(entry(EXAMPLE, now - 1), now - 2)}, now)
+        assert there.read([EXAMPLE.key], now) == {EXAMPLE.key: Write(None, now)}
+        asked_since = entry(EXAMPLE, now)
+        here.write({EXAMPLE.key: Write(asked_since, now - 2)}, now)
+        assert there.read([EXAMPLE.key], now) == {EXAMPLE.key: Write(asked_since, now)}
+
+
+async def test_what_was_asked_before_a_deletion_is_not_found_for_a_moment(
+    cache: SqliteCache, clock: FakeClock
+) -> None:
+    """Nor when it is put while the deletion is being written."""
+    asked_before = entry(EXAMPLE, clock.time())
+    clock.advance(1)
+    deleting = asyncio.create_task(cache.delete(EXAMPLE))
+    await asyncio.sleep(0)
+    await cache.put(EXAMPLE, asked_before)
+    assert await cache.get(EXAMPLE) is None
+    await deleting
+    await cache.put(EXAMPLE, asked_before)
+    assert await cache.get(EXAMPLE) is None
 
 
 async def test_deleted_again_and_again_while_others_put(path: Path, clock: FakeClock) -> None:

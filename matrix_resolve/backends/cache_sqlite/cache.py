@@ -191,9 +191,12 @@ class SqliteCache(Closeable):
         return Database(self._path, secrets.token_hex(8), self._max_answers)
 
     async def _close(self, opened: _Opened) -> None:
-        await opened.traffic.drain(asyncio.get_running_loop().time() + _CLOSING)
-        closing = opened.thread.do(opened.database.close)
-        opened.thread.end()
+        try:
+            await opened.traffic.drain(asyncio.get_running_loop().time() + _CLOSING)
+        finally:  # be it cancelled, as the event loop is about to be closed
+            opened.traffic.end()
+            closing = opened.thread.do(opened.database.close)
+            opened.thread.end()
         await asyncio.wait((closing,), timeout=_CLOSING_FILE)
         if closing.done():  # else the disk hangs, and the thread is left to itself
             opened.thread.join()

@@ -8,6 +8,7 @@ import json
 import os
 import sqlite3
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -80,9 +81,14 @@ class Database:
         """Close the file; the last process that does leaves one file only."""
         self._connection.close()
 
-    def read(self, keys: Sequence[str], now: float) -> dict[str, CacheEntry | CacheError]:
-        """Return what is kept about the questions with these keys, or why that is of no use."""
-        return {key: _parsed(key, data) for key, data in self._kept(keys, now)}
+    def read(self, keys: Sequence[str], now: float) -> dict[str, Write | CacheError]:
+        """Return what became of the questions with these keys, or why what is kept is of no use."""
+        deleted = self._deleted(keys, now)
+        found: dict[str, Write | CacheError] = {key: Write(None, deleted[key]) for key in keys}
+        for key, data in self._kept(keys, now):
+            entry = _parsed(key, data)
+            found[key] = entry if isinstance(entry, CacheError) else Write(entry, deleted[key])
+        return found
 
     def write(self, writes: Mapping[str, Write], now: float) -> None:
         """Do all of `writes` or, if that fails, nothing."""
@@ -178,7 +184,6 @@ class Database:
             (key, wanted.to_json().decode(), wanted.keep_until)
             for key, write in writes.items()
             if (wanted := after[key].entry) is not None
-            and wanted.keep_until > now
             and (write.deleted_at or wanted != before[key].entry)
         ]
         if entries:
@@ -190,24 +195,20 @@ class Database:
             )
 
     def _before(self, keys: Sequence[str], now: float) -> dict[str, Write]:
-        """Return what there is: entries that can be believed, and when others deleted."""
-        entries = {}
-        for key, entry in self.read(keys, now).items():
-            question = question_of(key)
-            if question is not None and is_believable(question, entry, now):
-                assert isinstance(entry, CacheEntry)
-                entries[key] = entry
-        deleted = dict(
-            self._rows(
-                "SELECT question, deleted_at FROM deletions"
-                " WHERE question IN (SELECT value FROM json_each(?))"
-                " AND deleted_at BETWEEN ? AND ?",
-                json.dumps(keys),
-                now - _DELETIONS_KEPT,
-                now + _SKEW,
-            )
+        """Return what became of these questions, less entries that can't be believed."""
+        return {key: _believed(key, found, now) for key, found in self.read(keys, now).items()}
+
+    def _deleted(self, keys: Sequence[str], now: float) -> Mapping[str, float]:
+        """Return when the questions with these keys were deleted last, 0 if never."""
+        rows = self._rows(
+            "SELECT question, deleted_at FROM deletions"
+            " WHERE question IN (SELECT value FROM json_each(?))"
+            " AND deleted_at BETWEEN ? AND ?",
+            json.dumps(keys),
+            now - _DELETIONS_KEPT,
+            now + _SKEW,
         )
-        return {key: Write(entries.get(key), deleted.get(key, 0.0)) for key in keys}
+        return defaultdict(float, rows)
 
     def _forget(self, now: float) -> None:
         """Delete some of the answers that have ended, and the deletions."""
@@ -286,3 +287,11 @@ def _parsed(key: str, data: bytes) -> CacheEntry | CacheError:
     if entry.key != key:
         return CacheError(f"the file has another question's entry as one of {key}", temporary=False)
     return entry
+
+
+def _believed(key: str, found: Write | CacheError, now: float) -> Write:
+    if isinstance(found, CacheError):
+        return Write()
+    question = question_of(key)
+    is_good = question is not None and is_believable(question, found.entry, now)
+    return found if is_good else Write(None, found.deleted_at)

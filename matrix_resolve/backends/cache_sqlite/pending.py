@@ -25,18 +25,10 @@ class Write:
 
     def then(self, later: "Write") -> "Write":
         """Return what this and `later` do, one after the other."""
+        before = self
         if later.deleted_at:
-            return Write(later.entry, max(self.deleted_at, later.deleted_at))
-        return self if later.entry is None else self.then_put(later.entry)
-
-    def over(self, kept: CacheEntry | None) -> CacheEntry | None:
-        """Return what is known once this has come over what the file has."""
-        return Write(kept).then(self).entry
-
-    def at(self, now: float) -> "Write":
-        """Return this without an entry that has ended."""
-        has_ended = self.entry is not None and now >= self.entry.keep_until
-        return Write(None, self.deleted_at) if has_ended else self
+            before = Write(None, max(self.deleted_at, later.deleted_at))
+        return before if later.entry is None else before.then_put(later.entry)
 
 
 class Pending:
@@ -57,20 +49,20 @@ class Pending:
         """Return the keys of those that wait, and of those that were taken."""
         return list(self._waiting), list(self._taken)
 
-    def put(self, key: str, entry: CacheEntry, now: float) -> bool:
+    def put(self, key: str, entry: CacheEntry) -> bool:
         """Note that `entry` is to be kept; return False if there is no room."""
-        return self._add(key, self._waiting.get(key, Write()).at(now).then_put(entry))
+        return self._add(key, self._waiting.get(key, Write()).then_put(entry))
 
     def delete(self, key: str, deleted_at: float) -> bool:
         """Note that nothing asked before `deleted_at` is to be kept; return False without room."""
         return self._add(key, self._waiting.get(key, Write()).then(Write(None, deleted_at)))
 
-    def over(self, key: str, kept: CacheEntry | None, now: float) -> CacheEntry | None:
+    def over(self, key: str, kept: Write, now: float) -> CacheEntry | None:
         """Return what is known of a question of which the file has `kept`."""
         for writes in (self._taken, self._waiting):
-            if (write := writes.get(key)) is not None:
-                kept = write.at(now).over(kept)
-        return kept
+            kept = kept.then(writes.get(key, Write()))
+        entry = kept.entry
+        return None if entry is None or now >= entry.keep_until else entry
 
     def take(self, most: int) -> Mapping[str, Write]:
         """Return those that have waited longest, to be written now."""

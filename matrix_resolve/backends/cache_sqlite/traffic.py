@@ -49,6 +49,7 @@ class Traffic:
         self._is_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._job: asyncio.Future[Any] | None = None
+        self._has_ended = False
         self.trouble: CacheError | None = None
 
     def get(self, key: str) -> "asyncio.Future[Found]":
@@ -61,11 +62,11 @@ class Traffic:
 
     def peek(self, key: str) -> CacheEntry | None:
         """Return what waits to be written about a question."""
-        return self._pending.over(key, None, self._clock.time())
+        return self._pending.over(key, Write(), self._clock.time())
 
     def put(self, key: str, entry: CacheEntry) -> bool:
         """Have `entry` written soon; return False if there is no room for it."""
-        if not self._pending.put(key, entry, self._clock.time()):
+        if not self._pending.put(key, entry):
             return False
         if self._timer is None and not self._is_due:
             self._timer = self._loop.call_later(_GATHERED, self._write_now)
@@ -84,14 +85,12 @@ class Traffic:
         waiting, taken = self._pending.keys()
         written = [self._awaited_write(self._awaited, key) for key in waiting]
         written += [self._awaited_write(self._taken_awaited, key) for key in taken]
-        self._write_now()
+        if waiting:
+            self._write_now()
         return written
 
     async def drain(self, until: float) -> None:
-        """Write what is left, at most until then by the event loop's time, and read no more.
-
-        What can't be written is lost, which the event loop's exception handler is told.
-        """
+        """Write what is left, at most until then by the event loop's time, and read no more."""
         for asked in self._asked.values():
             _set(asked, CacheError("the cache is closed"))
         self._asked.clear()
@@ -101,6 +100,10 @@ class Traffic:
                 await asyncio.wait((self._job,), timeout=seconds)
             if self.trouble is not None:
                 await asyncio.sleep(min(_AGAIN, seconds))
+
+    def end(self) -> None:
+        """Begin nothing any more; tell the event loop's exception handler of what is lost."""
+        self._has_ended = True
         self._stop_timer()
         if self._pending:
             lost = f"{self._path}: {len(self._pending)} answers could not be written before it was"
@@ -118,7 +121,7 @@ class Traffic:
 
     def _go_on(self, *, has_read: bool = False) -> None:
         """Do what comes next, unless something is being done. Readers first, but not for ever."""
-        if self._job is not None:
+        if self._job is not None or self._has_ended:
             return
         if self._asked and not (has_read and self._is_due):
             self._read()
@@ -136,7 +139,7 @@ class Traffic:
     def _has_read(
         self,
         asked: Mapping[str, "asyncio.Future[Found]"],
-        job: "asyncio.Future[dict[str, CacheEntry | CacheError]]",
+        job: "asyncio.Future[dict[str, Write | CacheError]]",
     ) -> None:
         error, now = job.exception(), self._clock.time()
         found = {} if error is not None else job.result()
@@ -144,9 +147,9 @@ class Traffic:
             if error is not None and not isinstance(error, sqlite3.Error):
                 future.set_exception(error)
                 continue
-            kept: Found = found.get(key) if error is None else unusable(self._path, error)
+            kept = found[key] if error is None else unusable(self._path, error)
             if isinstance(kept, CacheError):
-                _set(future, self._pending.over(key, None, now) or kept)
+                _set(future, self._pending.over(key, Write(), now) or kept)
             else:
                 _set(future, self._pending.over(key, kept, now))
         self._go_on(has_read=True)
@@ -170,7 +173,9 @@ class Traffic:
             self._pending.put_back()
             for key, waiting in awaited.items():
                 self._awaited.setdefault(key, []).extend(waiting)
-            self._timer = self._loop.call_later(_AGAIN, self._write_now)
+            self._stop_timer()
+            if not self._has_ended:
+                self._timer = self._loop.call_later(_AGAIN, self._write_now)
         else:
             self._pending.written()
             if error is not None:  # a mistake of ours, which would be made again
