@@ -142,6 +142,9 @@ async def test_closing_while_puts_are_under_way(path: Path, clock: FakeClock) ->
         for use in (cache.get(EXAMPLE), cache.delete(EXAMPLE), cache.flush()):
             with pytest.raises(RuntimeError, match="closed"):
                 await use
+        impatient = asyncio.create_task(cache.aclose())
+        await asyncio.sleep(0)
+        impatient.cancel()
         await asyncio.gather(closing_it, cache.aclose())
     with raw(path) as file:
         assert file.execute("SELECT count(*) FROM answers").fetchone() == (1_000,)
@@ -283,6 +286,41 @@ async def test_one_hears_what_another_process_deletes(
             await cache.delete(AskWellKnown("here.example"))
             await other.tell("delete", OTHER)
             assert [await anext(feed), await anext(feed)] == [EXAMPLE.key, OTHER.key]
+
+
+async def test_who_listens_hears_what_was_deleted_since_it_was_opened(path: Path) -> None:
+    """Who listens again, what is deleted from then on; nothing is told twice."""
+    third = AskWellKnown("third.example")
+    async with SqliteCache(path, timeout=LONG) as cache, SqliteCache(path, timeout=LONG) as other:
+        await other.delete(EXAMPLE)
+        async with asyncio.timeout(LONG), aclosing(cache.invalidations()) as feed:
+            assert [await anext(feed), await anext(feed)] == [None, EXAMPLE.key]
+            await other.delete(OTHER)
+            assert await anext(feed) == OTHER.key
+        async with asyncio.timeout(LONG), aclosing(cache.invalidations()) as feed:
+            assert await anext(feed) is None
+            await other.delete(third)
+            assert await anext(feed) == third.key
+
+
+async def test_who_listens_is_told_when_it_can_not_be_heard(path: Path) -> None:
+    """That the file is bad, and that the cache is closed."""
+    async with SqliteCache(path, timeout=LONG) as cache:
+        async with asyncio.timeout(LONG), aclosing(cache.invalidations()) as feed:
+            assert await anext(feed) is None
+            listening = asyncio.ensure_future(anext(feed))
+            await asyncio.sleep(0)
+            with raw(path) as file:
+                file.execute("ALTER TABLE deletions RENAME TO lost")
+            with pytest.raises(CacheError, match="deletions"):
+                await listening
+            with raw(path) as file:
+                file.execute("ALTER TABLE lost RENAME TO deletions")
+        async with asyncio.timeout(LONG), aclosing(cache.invalidations()) as feed:
+            assert await anext(feed) is None
+            await cache.aclose()
+            with pytest.raises(RuntimeError, match="closed"):
+                await anext(feed)
 
 
 async def test_killed_in_the_middle_of_writing(path: Path, process: Callable[[], Process]) -> None:
@@ -538,6 +576,8 @@ async def test_a_disk_that_hangs(
         assert await cache.get(EXAMPLE) == entry(EXAMPLE, clock.time())
         with pytest.raises(CacheError, match="slow"):
             await cache.get(OTHER)
+        assert cache._opened is not None
+        assert OTHER.key not in cache._opened.traffic._asked  # nor is it read later for nobody
         await cache.put(OTHER, entry(OTHER, clock.time()))
         third = AskWellKnown("third.example")
         with pytest.raises(CacheError, match="dropped"):
@@ -608,6 +648,8 @@ async def test_opening_waits_for_who_opens_too(path: Path) -> None:
 
 async def test_cancelled_while_it_is_opened(path: Path) -> None:
     """Then it is not open, and can be opened again; no thread is left."""
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
     cache = SqliteCache(path)
     opening = asyncio.create_task(cache.__aenter__())
     await asyncio.sleep(0)
@@ -619,6 +661,7 @@ async def test_cancelled_while_it_is_opened(path: Path) -> None:
         assert await cache.get(EXAMPLE) is None
         assert len(_threads()) == 1
     assert not _threads()
+    assert told == []
 
 
 def _threads() -> list[threading.Thread]:

@@ -20,6 +20,7 @@ from matrix_resolve import (
     SrvReply,
     Step,
 )
+from matrix_resolve.resolver.want import Want
 
 NAME, OTHER = "a.example", "b.example"
 ASK, ASK_OLD = AskSrv(FED + NAME), AskSrv(OLD + NAME)
@@ -139,6 +140,16 @@ async def test_who_needs_it_finds_it(world: World, resolver: Resolver) -> None:
     await task
     assert sorted(world.srv.asked)[:2] == [FED + NAME, FED + OTHER]
     assert len(world.srv.asked) == len(set(world.srv.asked))
+
+
+async def test_who_waits_for_it_needs_it(world: World, resolver: Resolver) -> None:
+    """Or would wait for ever."""
+    with resolver._source.enquiry() as enquiry:
+        enquiry.want(ASK, Want.AHEAD)
+        await settled()
+        assert kept(world) is None
+        await enquiry.answer(ASK)
+        assert kept(world) is not None
 
 
 async def test_whoever_else_may_need_it_keeps_it_back(world: World, resolver: Resolver) -> None:
