@@ -474,8 +474,11 @@ async def test_a_file_that_goes_bad_while_it_is_used(path: Path, clock: FakeCloc
         async with _resolver(cache, clock, fetcher, hooks=[told.append]) as resolver:
             assert (await resolver.resolve("example.org")).host_header == "hs.example.net:1"
         assert any(isinstance(event, CacheFailed) for event in told)
-        with raw(path) as file:  # or closing would wait for it
+        opened = cache._opened
+        await eventually(lambda: opened and opened.traffic.trouble)
+        with raw(path) as file:
             file.execute("CREATE TABLE answers (question PRIMARY KEY, entry, keep_until)")
+        await cache.flush()
 
 
 @pytest.mark.parametrize("text", ["", "{}", b"\xff\xfe", 7, "x" * 300_000], ids=repr)
@@ -644,6 +647,19 @@ async def test_opening_waits_for_who_opens_too(path: Path) -> None:
             *(opened.enter_async_context(SqliteCache(path)) for _ in range(8))
         )
         await asyncio.gather(*(each.put(EXAMPLE, entry(EXAMPLE, time.time())) for each in caches))
+
+
+async def test_opening_waits_for_who_writes(path: Path) -> None:
+    """A file that another process has to itself is not given up at once."""
+    with raw(path) as file:
+        file.execute("BEGIN EXCLUSIVE")
+        cache = SqliteCache(path)
+        opening = asyncio.create_task(cache.__aenter__())
+        await asyncio.sleep(0.2)
+        assert not opening.done()
+        file.execute("ROLLBACK")
+        await opening
+    await cache.aclose()
 
 
 async def test_cancelled_while_it_is_opened(path: Path) -> None:

@@ -181,10 +181,9 @@ class Database:
                 told,
             )
         entries = [
-            (key, wanted.to_json().decode(), wanted.keep_until)
-            for key, write in writes.items()
-            if (wanted := after[key].entry) is not None
-            and (write.deleted_at or wanted != before[key].entry)
+            (key, write.entry.to_json().decode(), write.entry.keep_until)
+            for key, write in after.items()
+            if write.entry is not None
         ]
         if entries:
             self._rows(
