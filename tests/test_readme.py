@@ -11,7 +11,7 @@ import attrs
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 
 import matrix_resolve
 from matrix_resolve import (
@@ -118,7 +118,7 @@ async def test_sending_requests(
     loopback_federation.add("dead.example", ports=())
     monkeypatch.setattr(matrix_resolve, "open_resolver", loopback_federation.resolver)
     monkeypatch.setattr(matrix_resolve, "open_federation_client", loopback_federation.client)
-    ask_version = run(block("python", "client.request("))["ask_version"]
+    ask_version = run(block("python", "def ask_version"))["ask_version"]
     for name in ("example.org", "dead.example"):
         await ask_version(name)
     answered, refused = capsys.readouterr().out.splitlines()
@@ -192,6 +192,18 @@ async def test_watching_it(
     )
     await run(block("python", "LoggingHook()"))["main"]("example.org")
     assert "connect to matrix.example.org:443" in capsys.readouterr().out
+
+
+def test_metrics_that_are_asked_for() -> None:
+    """Every series in the questions to Prometheus is there, with such labels."""
+    registry = CollectorRegistry()
+    PrometheusHook(registry)
+    page = generate_latest(registry).decode()
+    watching = README.partition("## Watching it")[2].partition("##")[0]
+    asked = re.findall(r'(matrix_resolve_\w+)(?:{(\w+=)~?("\w+))?', watching)
+    assert len(asked) == 7
+    for name, label, value in asked:
+        assert re.search(f"^{name}.*{label}{value}", page, re.MULTILINE), name
 
 
 async def test_serving_delegation() -> None:

@@ -19,7 +19,8 @@ from matrix_resolve.federation.context import RequestContext
 from matrix_resolve.federation.options import RequestOptions
 from matrix_resolve.federation.outgoing import Outgoing, checked_timeout
 from matrix_resolve.federation.response import FederationResponse
-from matrix_resolve.federation.target import Attempt, TargetRequest
+from matrix_resolve.federation.target import Attempt, TargetRequest, told_of
+from matrix_resolve.federation.telling import tell_failed
 from matrix_resolve.federation.turns import Turns
 from matrix_resolve.federation.unreachable import Unreachable
 from matrix_resolve.resolver import Resolver
@@ -49,6 +50,9 @@ def open_federation_client(
         async with open_federation_client(resolver) as client: ...
 
     Or `client = await open_federation_client(resolver)`, and in the end `await client.aclose()`.
+
+    The hooks of the resolver are told of the client's requests as well: `RequestBegun`,
+    `RequestAnswered`, `TargetFailed` and `RequestFailed`.
 
     `ssl_context` None means the system's trust store. `timeout` in seconds is for a whole request,
     from waiting for its turn to the end of the body; `connect_timeout` for each target: for looking
@@ -133,6 +137,7 @@ class FederationClient(Closeable):
         proxy: EnvironmentProxy | None,
     ) -> None:
         self._resolver = resolver
+        self._hooks = resolver.hooks
         self._dialler = dialler
         self._parts = parts
         self._timeout = timeout
@@ -190,7 +195,7 @@ class FederationClient(Closeable):
             timeout=self._timeout,
             max_body=self._max_body,
         )
-        return RequestContext(outgoing, self._turns, self._send, self._under_way)
+        return RequestContext(outgoing, self._turns, self._send, self._under_way, self._hooks)
 
     async def _send(self, request: Outgoing) -> FederationResponse:
         """Go through the targets, and once more through those of a fresh resolution."""
@@ -215,6 +220,7 @@ class FederationClient(Closeable):
         forbidden: list[IPAddress] = []
         only_forbidden = True
         for target in self._unreachable.in_order(resolution):
+            began = request.seconds()
             request_to = TargetRequest(
                 self._resolver,
                 self._dialler,
@@ -239,8 +245,13 @@ class FederationClient(Closeable):
                 raise
             if response is not None:
                 self._unreachable.delete_target(resolution, target)
+                response.target = target
                 return response
             self._unreachable.put_target(resolution, target)
+            if self._hooks and request_to.failures:
+                tell_failed(
+                    self._hooks, resolution.server_name, request_to, request.seconds() - began
+                )
             rounds.attempts += request_to.attempts
             rounds.failures += request_to.failures.values()
             if request.has_one_try:
@@ -255,7 +266,7 @@ class FederationClient(Closeable):
         """Return the error of a request that reached no target; the next ones get it too."""
         is_own = are_own(rounds.failures)
         attempts = tuple(dict.fromkeys(rounds.attempts))  # the second round may have found the same
-        told = "; ".join(dict.fromkeys(map(str, attempts)))
+        told = told_of(attempts)
         if request.has_one_try:
             told += "; the body, an open file, can't be sent again"
         what = "could not be tried" if is_own else "can't be reached"

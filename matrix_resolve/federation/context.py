@@ -8,14 +8,16 @@ import aiohttp
 
 from matrix_resolve.federation.outgoing import Outgoing
 from matrix_resolve.federation.response import FederationResponse
+from matrix_resolve.federation.telling import Telling
 from matrix_resolve.federation.turns import Turns
+from matrix_resolve.hooks.events import Hooks
 
 
 class RequestContext:
     """Sends what is `outgoing` when it is its turn, and gives the response.
 
     While it lasts it stands in `under_way`. It ends in time, and tells what was awaited if it did
-    not.
+    not. `hooks` are told of it.
     """
 
     def __init__(
@@ -24,11 +26,13 @@ class RequestContext:
         turns: Turns,
         send: Callable[[Outgoing], Awaitable[FederationResponse]],
         under_way: "set[RequestContext]",
+        hooks: Hooks,
     ) -> None:
         self._outgoing = outgoing
         self._turns = turns
         self._send = send
         self._under_way = under_way
+        self._hooks = hooks
         self._is_closed = False
         self._limit: asyncio.Timeout | None = None
         self._turn: asyncio.Semaphore | None = None
@@ -38,6 +42,12 @@ class RequestContext:
         if self._limit is not None:
             raise RuntimeError("a request is sent once")
         outgoing = self._outgoing()
+        with Telling(self._hooks, outgoing) as telling:
+            response = await self._sent(outgoing)
+            telling.answered(response)
+        return await response.__aenter__()
+
+    async def _sent(self, outgoing: Outgoing) -> FederationResponse:
         self._limit = asyncio.timeout_at(outgoing.ends_at)
         self._under_way.add(self)
         try:
@@ -56,7 +66,7 @@ class RequestContext:
                 raise RuntimeError("the client is closed") from error
             raise outgoing.told(error) from error
         response.answers(outgoing)
-        return await response.__aenter__()
+        return response
 
     async def __aexit__(
         self,

@@ -70,9 +70,12 @@ class Outgoing:
 
     def told(self, error: TimeoutError) -> TimeoutError:
         """Return a time-out that tells which server did not give what, after how many seconds."""
-        seconds = asyncio.get_running_loop().time() - self._began
         kind = type(error) if isinstance(error, aiohttp.ServerTimeoutError) else TimeoutError
-        return kind(f"{self.server_name}: no {self.awaits} after {seconds:.3g} s")
+        return kind(f"{self.server_name}: no {self.awaits} after {self.seconds():.3g} s")
+
+    def seconds(self) -> float:
+        """Return for how many seconds it has been under way."""
+        return asyncio.get_running_loop().time() - self._began
 
     def limits(self, connect: float | None) -> aiohttp.ClientTimeout:
         """Return the time that is left, of which `connect` seconds are for connecting."""

@@ -8,6 +8,7 @@ from aiohttp.connector import Connection
 from aiohttp.helpers import BaseTimerContext
 from aiohttp.streams import EMPTY_PAYLOAD
 
+from matrix_resolve.core.resolution import Target
 from matrix_resolve.errors import ResponseTooLargeError
 from matrix_resolve.federation.outgoing import Outgoing
 from matrix_resolve.transport.attempts import ConnectionAttempt
@@ -57,15 +58,19 @@ class FederationResponse(Response):
     """An `aiohttp.ClientResponse` whose `read()`, `text()` and `json()` have a limit.
 
     They raise `ResponseTooLargeError` for a longer body, after decompression. The stream,
-    `content`, has no limit.
+    `content`, has no limit. It came from `target`; `reused`: on a connection that was open already.
     """
 
     _outgoing: Outgoing
+    target: Target
+    reused: bool
 
     async def start(self, connection: Connection) -> "FederationResponse":
         """Receive the head of the response."""
         await super().start(connection)
-        ConnectionAttempt.current().budget.left = math.inf  # the body is the caller's to bound
+        attempt = ConnectionAttempt.current()
+        attempt.budget.left = math.inf  # the body is the caller's to bound
+        self.reused = not attempt.sockets
         return self
 
     def answers(self, outgoing: Outgoing) -> None:

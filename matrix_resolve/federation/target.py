@@ -1,8 +1,8 @@
 """One request, and its way to one target of a resolution."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from ipaddress import ip_address
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from attrs import frozen
 
@@ -37,6 +37,11 @@ class Attempt:
         return f"{self.target}{at}: {self.reason}"
 
 
+def told_of(attempts: Iterable[Attempt]) -> str:
+    """Return what is told of attempts, each once."""
+    return "; ".join(dict.fromkeys(map(str, attempts)))
+
+
 class TargetRequest:
     """A request on its way to one target of a resolution.
 
@@ -59,7 +64,7 @@ class TargetRequest:
         self._resolver = resolver
         self._dialler = dialler
         self._outgoing = outgoing
-        self._target = target
+        self.target: Final = target
         self._resolution = resolution
         self._tried = tried
         self._proxy = proxy
@@ -83,8 +88,8 @@ class TargetRequest:
             return None
         dialling = Dialling(
             self._dialler,
-            self._target.host,
-            self._target.port,
+            self.target.host,
+            self.target.port,
             self._addresses,
             connect_timeout=self._connect_timeout,
             budget=Budget(_BEFORE_BODY),
@@ -106,7 +111,7 @@ class TargetRequest:
         except AddressLookupError as error:
             # That there are none is known; that they could not be asked for is our own trouble.
             if error.temporary:
-                host = self._target.host
+                host = self.target.host
                 reason = f"the addresses of {host} could not be looked up: {error.reason}"
                 self.failures[None] = Failure(reason, is_own=True, is_lookup=True)
             else:
@@ -118,14 +123,14 @@ class TargetRequest:
             raise
 
     def _connected(self) -> None:
-        self._outgoing.awaits = f"response from {self._target}"
+        self._outgoing.awaits = f"response from {self.target}"
 
     @property
     def attempts(self) -> list[Attempt]:
         """Each address that could not be connected to, or None for the whole target, and why."""
         return [
             Attempt(
-                target=self._target,
+                target=self.target,
                 address=None if at is None else ip_address(at),
                 reason=failure.reason,
             )
@@ -134,7 +139,7 @@ class TargetRequest:
 
     async def _addresses(self) -> Sequence[SocketAddress]:
         """Return the addresses to dial: looked up, allowed, in order."""
-        to_one = self._resolution.with_targets((self._target,))
+        to_one = self._resolution.with_targets((self.target,))
         lookup = self._resolver.endpoints(to_one)
         endpoints = await within(self._connect_timeout, lookup, AddressLookupError)
         found = [(str(endpoint.address), endpoint.port) for endpoint in endpoints]
@@ -143,7 +148,7 @@ class TargetRequest:
     def _is_new(self, address: SocketAddress | None) -> bool:
         """Return whether this way has not been gone yet; it has now."""
         to = self._resolution
-        way = to.host_header, to.tls_name, self._target.host, self._target.port, address
+        way = to.host_header, to.tls_name, self.target.host, self.target.port, address
         is_new = way not in self._tried
         self._tried.add(way)
         return is_new

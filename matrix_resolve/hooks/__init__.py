@@ -1,4 +1,4 @@
-"""What a resolver tells of its work, and hooks that listen.
+"""What a resolver, and a client with it, tell of their work, and hooks that listen.
 
 `PrometheusHook` needs the extra `prometheus`, and loads it when it is first used.
 """
@@ -15,9 +15,16 @@ from matrix_resolve.hooks.events import (
     QuestionAnswered,
     QuestionAsked,
     Refreshed,
+    RequestAnswered,
+    RequestBegun,
+    RequestFailed,
+    ResolveBegun,
+    Resolved,
+    ResolveFailed,
     ResolverEvent,
     ResolverHook,
     StaleServed,
+    TargetFailed,
     TaskFailed,
 )
 from matrix_resolve.hooks.logging import LoggingHook
@@ -36,16 +43,25 @@ __all__ = [
     "QuestionAnswered",
     "QuestionAsked",
     "Refreshed",
+    "RequestAnswered",
+    "RequestBegun",
+    "RequestFailed",
+    "ResolveBegun",
+    "ResolveFailed",
+    "Resolved",
     "ResolverEvent",
     "ResolverHook",
     "StaleServed",
+    "TargetFailed",
     "TaskFailed",
 ]
 
 
 _lazy = LazyNames(
     __name__,
-    {"PrometheusHook": "matrix_resolve.hooks.prometheus"},
+    {
+        "PrometheusHook": "matrix_resolve.hooks.prometheus",
+    },
     {"PrometheusHook": "prometheus"},
 )
 _lazy.drop_missing(__all__)

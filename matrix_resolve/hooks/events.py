@@ -1,4 +1,4 @@
-"""What a resolver tells of its work, and who hears it."""
+"""What a resolver, and a client with it, tell of their work, and who hears it."""
 
 import asyncio
 import inspect
@@ -11,8 +11,38 @@ from matrix_resolve.core.lifetimes import Outcome, outcome_of
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.parts import check_part
 from matrix_resolve.core.questions import Answer, Question
-from matrix_resolve.core.resolution import Resolution, Step
+from matrix_resolve.core.resolution import Step
 from matrix_resolve.errors import CacheError, written
+from matrix_resolve.hooks.request_events import (
+    RequestAnswered,
+    RequestBegun,
+    RequestFailed,
+    TargetFailed,
+)
+from matrix_resolve.hooks.resolve_events import ResolveBegun, Resolved, ResolveFailed
+
+__all__ = [
+    "CacheFailed",
+    "CacheHit",
+    "DegradedServed",
+    "Hooks",
+    "LegacySrvUsed",
+    "QuestionAborted",
+    "QuestionAnswered",
+    "QuestionAsked",
+    "Refreshed",
+    "RequestAnswered",
+    "RequestBegun",
+    "RequestFailed",
+    "ResolveBegun",
+    "ResolveFailed",
+    "Resolved",
+    "ResolverEvent",
+    "ResolverHook",
+    "StaleServed",
+    "TargetFailed",
+    "TaskFailed",
+]
 
 
 @frozen(kw_only=True)
@@ -110,7 +140,10 @@ class TaskFailed:
 
 
 ResolverEvent = (
-    CacheHit
+    ResolveBegun
+    | Resolved
+    | ResolveFailed
+    | CacheHit
     | StaleServed
     | DegradedServed
     | LegacySrvUsed
@@ -120,6 +153,10 @@ ResolverEvent = (
     | Refreshed
     | CacheFailed
     | TaskFailed
+    | RequestBegun
+    | RequestAnswered
+    | TargetFailed
+    | RequestFailed
 )
 """What a hook hears of. New kinds come with later versions."""
 
@@ -149,7 +186,7 @@ def _check_hook(hook: object) -> None:
 
 
 class Hooks:
-    """The hooks of one resolver."""
+    """The hooks of one resolver, and of the federation clients that use it."""
 
     def __init__(self, hooks: Iterable[ResolverHook] = ()) -> None:
         if not isinstance(hooks, Iterable):
@@ -173,18 +210,6 @@ class Hooks:
                 asyncio.get_running_loop().call_exception_handler(
                     {"message": message, "exception": error}
                 )
-
-    def tell_of(self, resolution: Resolution, *, asked: bool) -> None:
-        """Tell how a `resolve()` has ended; `asked`: it had to ask for that."""
-        name = resolution.server_name
-        if resolution.expires_at is not None and not asked:
-            self.tell(CacheHit(server_name=name))
-        if resolution.stale:
-            self.tell(StaleServed(server_name=name))
-        if resolution.degraded:
-            self.tell(DegradedServed(server_name=name))
-        if resolution.step in (Step.LEGACY_SRV, Step.WELL_KNOWN_LEGACY_SRV):
-            self.tell(LegacySrvUsed(server_name=name, step=resolution.step))
 
     def tell_bug(self, question: Question | None, error: BaseException, message: str) -> None:
         """Tell the hooks and the event loop's exception handler of a bug that reached no caller."""

@@ -8,7 +8,7 @@ import threading
 import time
 from asyncio import _get_running_loop
 from collections.abc import Iterable
-from typing import Self
+from typing import Final, Self
 from weakref import WeakSet
 
 from matrix_resolve.core.addresses import AddressPolicy
@@ -34,6 +34,7 @@ from matrix_resolve.resolver.parts import check_parts
 from matrix_resolve.resolver.refresh import drive_anew
 from matrix_resolve.resolver.resolved import ResolvedNames
 from matrix_resolve.resolver.source import AnswerSource
+from matrix_resolve.resolver.telling import Telling
 from matrix_resolve.resolver.upstream import Upstream
 from matrix_resolve.timeouts import LeftBehind
 
@@ -66,8 +67,9 @@ class Resolver(Closeable):
         check_type("address_policy", address_policy, AddressPolicy)
         self._policy = policy
         self._address_policy = address_policy
-        self._hooks = Hooks(hooks)
-        self._is_told = bool(self._hooks)
+        self.hooks: Final = Hooks(hooks)
+        """Who hears what is done here; a federation client that uses this resolver tells them."""
+        self._is_told = bool(self.hooks)
         self._clock = clock
         self._monotonic = clock.monotonic
         rng = random.Random() if rng is None else rng
@@ -88,7 +90,7 @@ class Resolver(Closeable):
             cache=cache,
             outdated=self._outdated,
             policy=policy,
-            hooks=self._hooks,
+            hooks=self.hooks,
             clock=clock,
             rng=rng,
             left=left,
@@ -161,19 +163,19 @@ class Resolver(Closeable):
             return await self._resolved(_parsed(name))
         resolution = self._names.drawn_anew(resolved)
         if self._is_told:
-            self._hooks.tell_of(resolution, asked=False)
+            with Telling(self.hooks, resolution.server_name, self._monotonic) as telling:
+                telling.resolved(resolution)
         return resolution
 
     async def _resolved(self, name: ServerName, *, anew: bool = False) -> Resolution:
         epoch = self._outdated.epoch
         driven = drive_anew if anew else drive
-        decision, found = await driven(name, self._source, self._policy)
-        resolved = self._names.resolved(name, decision, found)
-        if not self._closed:
-            self._names.put(str(name), resolved, since=epoch)
-        if self._is_told:
-            asked = not all(seen.from_cache for seen in found.values())
-            self._hooks.tell_of(resolved.resolution, asked=asked)
+        with Telling(self.hooks, name, self._monotonic) as telling:
+            decision, found = await driven(name, self._source, self._policy)
+            resolved = self._names.resolved(name, decision, found)
+            if not self._closed:
+                self._names.put(str(name), resolved, since=epoch)
+            telling.resolved(resolved.resolution, found.values())
         return resolved.resolution
 
     async def refresh(self, name: str | ServerName) -> Resolution:

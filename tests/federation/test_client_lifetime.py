@@ -325,7 +325,14 @@ async def test_a_request_leaves_nothing_to_the_collector(
             gc.set_debug(0)
             gc.garbage.clear()
             gc.enable()
-    ours = {"TargetRequest", "Outgoing", "Dialling", "RequestContext", "FederationResponse"}
+    ours = {
+        "TargetRequest",
+        "Outgoing",
+        "Dialling",
+        "RequestContext",
+        "FederationResponse",
+        "Telling",
+    }
     assert ours.isdisjoint(left)
 
 

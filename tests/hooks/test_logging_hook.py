@@ -8,6 +8,7 @@ from logging.handlers import BufferingHandler
 from typing import Any
 
 import pytest
+from attrs import evolve
 from worlds import FED, HOUR, OLD, Gate, settled
 
 from matrix_resolve import (
@@ -25,6 +26,7 @@ from matrix_resolve import (
     SrvLookupError,
     SrvRecord,
     Step,
+    Target,
     WellKnownFetchError,
 )
 from matrix_resolve.core.questions import Addresses, NotDelegated, SrvFailed
@@ -37,8 +39,15 @@ from matrix_resolve.hooks.events import (
     QuestionAnswered,
     QuestionAsked,
     Refreshed,
+    RequestAnswered,
+    RequestBegun,
+    RequestFailed,
+    ResolveBegun,
+    Resolved,
+    ResolveFailed,
     ResolverEvent,
     StaleServed,
+    TargetFailed,
     TaskFailed,
 )
 from matrix_resolve.hooks.logging import LoggingHook
@@ -46,6 +55,7 @@ from matrix_resolve.testing import FakeAddresses, FakeClock, FakeSrv, FakeWellKn
 
 DOCUMENT = "https://a.example/.well-known/matrix/server"
 NAME = ServerName.parse("a.example")
+TARGET = Target(host="2001:db8::1", port=8448)
 
 Lines = list[tuple[str, str]]
 """What a resolver has logged: (level, line) each."""
@@ -94,7 +104,7 @@ def _lines(caplog: pytest.LogCaptureFixture) -> Lines:
 async def test_a_cold_name_and_a_hit(
     parts: dict[str, Any], caplog: pytest.LogCaptureFixture, clock: FakeClock
 ) -> None:
-    """Each question has a line before and after, with its time; a hit has one line."""
+    """Each question has a line before and after, with its time; so has the whole in the end."""
 
     def answering(_: str) -> dict[str, str]:
         clock.advance(0.25)
@@ -106,9 +116,13 @@ async def test_a_cold_name_and_a_hit(
         assert _lines(caplog) == [
             ("DEBUG", f"{DOCUMENT}: asking, after 0 ms of waiting for a slot"),
             ("DEBUG", f"{DOCUMENT}: found after 250 ms: 'delegates to b.example:1 ({DOCUMENT})'"),
+            ("DEBUG", "a.example: resolved after 250 ms, by step 3.2"),
         ]
         await resolver.resolve("a.example")
-        assert _lines(caplog) == [("DEBUG", "a.example: from cache")]
+        assert _lines(caplog) == [
+            ("DEBUG", "a.example: from cache"),
+            ("DEBUG", "a.example: resolved after 0 ms, by step 3.2"),
+        ]
 
 
 async def test_stale(
@@ -125,15 +139,16 @@ async def test_stale(
     assert _lines(caplog)[1:] == [
         ("DEBUG", f"{DOCUMENT}: failed after 0 ms: 'nothing usable: no route'"),
         ("INFO", "a.example: a stale answer was given, as asking again has failed or is slow"),
+        ("DEBUG", "a.example: resolved after 0 ms, by step 3.2"),
     ]
 
 
 async def test_degraded(parts: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
-    """A failed SRV lookup is told of for information, each time that it is made do with."""
+    """A failed SRV lookup that is made do with is told of for information."""
     parts["srv"].answers[FED + "a.example"] = SrvLookupError("SERVFAIL")
     async with Resolver(**parts) as resolver:
         assert (await resolver.resolve("a.example")).degraded
-    assert _lines(caplog)[-1] == (
+    assert _lines(caplog)[-2] == (
         "INFO",
         "a.example: an SRV lookup failed and was treated as no records",
     )
@@ -144,7 +159,7 @@ async def test_legacy_srv(parts: dict[str, Any], caplog: pytest.LogCaptureFixtur
     parts["srv"].answers[OLD + "a.example"] = [SrvRecord(0, 0, 8450, "b.example")]
     async with Resolver(**parts) as resolver:
         assert (await resolver.resolve("a.example")).step is Step.LEGACY_SRV
-    assert _lines(caplog)[-1] == (
+    assert _lines(caplog)[-2] == (
         "DEBUG",
         "a.example: decided by deprecated _matrix._tcp records (step 5)",
     )
@@ -167,6 +182,7 @@ async def test_refreshed_ahead(
     assert _lines(caplog) == [
         ("DEBUG", f"{DOCUMENT}: asking, after 0 ms of waiting for a slot"),
         ("DEBUG", "a.example: from cache"),
+        ("DEBUG", "a.example: resolved after 0 ms, by step 3.2"),
         ("DEBUG", f"{DOCUMENT}: found after 0 ms: {said}"),
         ("DEBUG", f"{DOCUMENT}: refreshed in the background: found: {said}"),
     ]
@@ -184,7 +200,10 @@ async def test_aborted(
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await settled()
-    assert _lines(caplog)[1:] == [("DEBUG", f"{DOCUMENT}: aborted after 500 ms")]
+    assert _lines(caplog)[1:] == [
+        ("DEBUG", "a.example: not resolved, after 500 ms: CancelledError: ''"),
+        ("DEBUG", f"{DOCUMENT}: aborted after 500 ms"),
+    ]
 
 
 async def test_a_bug_in_the_background(
@@ -208,6 +227,59 @@ async def test_a_bug_in_the_background(
         "ERROR",
         f"{DOCUMENT}: failed in the background, most likely a bug: ZeroDivisionError: 'a bug'",
     )
+
+
+NEWS = {
+    "stale": (StaleServed(server_name=NAME), {"stale": True, "degraded": False}),
+    "degraded": (DegradedServed(server_name=NAME), {"stale": False, "degraded": True}),
+}
+
+
+@pytest.mark.parametrize(("event", "flags"), NEWS.values(), ids=NEWS)
+def test_an_outage_is_told_once_a_name(
+    event: ResolverEvent, flags: dict[str, bool], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What goes on is news once; it is again after a resolve that shows that it was over."""
+    ended = Resolved(server_name=NAME, step=Step.SRV, duration=0.0, from_cache=False, **flags)
+    fine = evolve(ended, stale=False, degraded=False)
+    other = evolve(event, server_name=ServerName.parse("b.example"))
+    upper = evolve(event, server_name=ServerName.parse("A.example"))
+    hook = LoggingHook()
+    levels = []
+    for each in (event, ended, upper, ended, other, event, fine, event, event):
+        hook(each)
+        levels += [level for level, line in _lines(caplog) if "resolved" not in line]
+    assert levels == ["INFO", "DEBUG", "INFO", "DEBUG", "INFO", "DEBUG"]
+
+
+async def test_an_outage_of_dns(
+    parts: dict[str, Any], caplog: pytest.LogCaptureFixture, clock: FakeClock
+) -> None:
+    """A hundred resolves of a name during an outage have one line in a log of INFO."""
+    caplog.set_level(logging.INFO, logger="matrix_resolve")
+    parts["srv"].answers[FED + "a.example"] = SrvLookupError("SERVFAIL")
+    async with Resolver(**parts) as resolver:
+        for _ in range(100):
+            assert (await resolver.resolve("a.example")).degraded
+            clock.advance(2.0)
+        parts["srv"].answers.clear()
+        clock.advance(HOUR)
+        assert not (await resolver.resolve("a.example")).degraded
+        parts["srv"].answers[FED + "a.example"] = SrvLookupError("SERVFAIL")
+        await resolver.invalidate("a.example")
+        assert (await resolver.resolve("a.example")).degraded
+    line = "a.example: an SRV lookup failed and was treated as no records"
+    assert _lines(caplog) == [("INFO", line)] * 2
+
+
+def test_outages_without_number(caplog: pytest.LogCaptureFixture) -> None:
+    """However many names are degraded, what is known of them is bounded."""
+    hook = LoggingHook()
+    names = (ServerName.parse(f"n{number}.example") for number in range(30_000))
+    logging.getLogger("matrix_resolve").setLevel(logging.WARNING)
+    for name in names:
+        hook(DegradedServed(server_name=name))
+    assert sum(map(len, hook._outages.values())) <= 10_000
 
 
 class BrokenCache:
@@ -243,6 +315,49 @@ EVENTS: dict[str, tuple[ResolverEvent, str, str]] = {
     "a hit": (CacheHit(server_name=NAME), "DEBUG", "a.example: from cache"),
     "stale": (StaleServed(server_name=NAME), "INFO", "a.example: a stale answer was given"),
     "degraded": (DegradedServed(server_name=NAME), "INFO", "a.example: an SRV lookup failed"),
+    "resolved": (
+        Resolved(
+            server_name=NAME,
+            step=Step.SRV,
+            duration=0.0123,
+            from_cache=False,
+            stale=False,
+            degraded=False,
+        ),
+        "DEBUG",
+        "a.example: resolved after 12 ms, by step 4",
+    ),
+    "not resolved": (
+        ResolveFailed(server_name=NAME, error=SrvLookupError("SERVFAIL"), duration=0.5),
+        "DEBUG",
+        "a.example: not resolved, after 500 ms: SrvLookupError: 'SERVFAIL'",
+    ),
+    "a request answered": (
+        RequestAnswered(
+            server_name=NAME, method="PUT", target=TARGET, status=403, duration=0.5, reused=False
+        ),
+        "DEBUG",
+        "a.example: PUT: status 403 from [2001:db8::1]:8448 after 500 ms",
+    ),
+    "a request answered on a kept connection": (
+        RequestAnswered(
+            server_name=NAME, method="PUT", target=TARGET, status=200, duration=0.5, reused=True
+        ),
+        "DEBUG",
+        "a.example: PUT: status 200 from [2001:db8::1]:8448 after 500 ms, on a connection that was",
+    ),
+    "a target that failed": (
+        TargetFailed(
+            server_name=NAME, target=TARGET, reason="refused", duration=0.5, own_trouble=False
+        ),
+        "DEBUG",
+        "a.example: a target could not be reached, after 500 ms: 'refused'",
+    ),
+    "a request that failed": (
+        RequestFailed(server_name=NAME, method="PUT", error=TimeoutError("late"), duration=60.0),
+        "DEBUG",
+        "a.example: PUT: failed after 60000 ms: TimeoutError: 'late'",
+    ),
     "legacy": (
         LegacySrvUsed(server_name=NAME, step=Step.WELL_KNOWN_LEGACY_SRV),
         "DEBUG",
@@ -327,6 +442,15 @@ def test_no_text_is_built_in_vain(caplog: pytest.LogCaptureFixture) -> None:
         LoggingHook()(event)
 
 
+@pytest.mark.parametrize(
+    "event", [ResolveBegun(server_name=NAME), RequestBegun(server_name=NAME, method="GET")]
+)
+def test_beginnings(event: ResolverEvent, caplog: pytest.LogCaptureFixture) -> None:
+    """How it ended says all that a beginning could."""
+    LoggingHook()(event)
+    assert _lines(caplog) == []
+
+
 def test_unknown_events(caplog: pytest.LogCaptureFixture) -> None:
     """An event of a later version is passed over."""
     later: Any = object()
@@ -353,6 +477,11 @@ HOSTILE = "no\r\n2027-01-01 ERROR forged \x1b[31m\x00\x85\u2028\u202eend\ud800"
         Refreshed(question=AskWellKnown("a.example"), answer=NotDelegated(HOSTILE)),
         CacheFailed(question=AskWellKnown("a.example"), error=CacheError(HOSTILE)),
         TaskFailed(question=AskWellKnown("a.example"), error=ValueError(HOSTILE)),
+        ResolveFailed(server_name=NAME, error=ValueError(HOSTILE), duration=0.0),
+        RequestFailed(server_name=NAME, method="GET", error=OSError(HOSTILE), duration=0.0),
+        TargetFailed(
+            server_name=NAME, target=TARGET, reason=HOSTILE, duration=0.0, own_trouble=False
+        ),
     ],
     ids=lambda event: type(event).__name__,
 )

@@ -5,29 +5,50 @@ import random
 from contextlib import suppress
 from inspect import signature
 from typing import Any, NoReturn
+from urllib.request import urlopen
 
 import pytest
-from prometheus_client import REGISTRY, CollectorRegistry
-from worlds import FED, HOUR, OLD, Gate, settled
+from aiohttp import ServerDisconnectedError, ServerTimeoutError
+from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
+from worlds import FED, HANGS, HOUR, OLD, Gate, settled
 
 from matrix_resolve import (
+    AddressNotAllowedError,
     CacheEntry,
     CacheError,
+    ConnectError,
+    InvalidServerNameError,
     MemoryCache,
     Policy,
     Question,
     Resolver,
     ServerName,
+    ServiceNotOfferedError,
     SrvLookupError,
     SrvRecord,
+    Target,
     WellKnownFetchError,
 )
-from matrix_resolve.hooks.events import CacheHit
+from matrix_resolve.hooks.events import CacheHit, RequestAnswered, RequestFailed, TargetFailed
 from matrix_resolve.hooks.prometheus import PrometheusHook
-from matrix_resolve.testing import FakeAddresses, FakeClock, FakeSrv, FakeWellKnown
+from matrix_resolve.testing import (
+    FakeAddresses,
+    FakeClock,
+    FakeSrv,
+    FakeWellKnown,
+    LoopbackFederation,
+    Raw,
+)
+
+NAME = ServerName.parse("a.example")
 
 KINDS = ("well_known", "srv", "addresses")
 OUTCOMES = ("found", "none", "failed")
+REQUESTS = {"2xx", "3xx", "4xx", "5xx", "other", "unreachable", "forbidden", "unresolved"} | {
+    "timed_out",
+    "cancelled",
+    "failed",
+}
 
 
 @pytest.fixture
@@ -95,7 +116,16 @@ def test_all_series_are_there_from_the_start(registry: CollectorRegistry) -> Non
         "legacy_srv_answers_total 5",
         "cache_failures_total",
         "task_failures_total",
+        "request_duration_seconds_count",
+        "request_duration_seconds_sum",
+        "reused_connections_total",
+        "target_failures_total true",
+        "target_failures_total false",
     }
+    expected |= {f"requests_total {word}" for word in REQUESTS}
+    for word in ("cached", "asked", "computed", "failed", "cancelled"):
+        expected |= {f"resolves_total {word}", f"resolve_duration_seconds_count {word}"}
+        expected |= {f"resolve_duration_seconds_sum {word}"}
     for kind in KINDS:
         expected |= {f"questions_total {kind} {word}" for word in (*OUTCOMES, "aborted")}
         expected |= {f"refreshes_total {kind} {word}" for word in OUTCOMES}
@@ -118,6 +148,10 @@ async def test_a_cold_name_and_hits(parts: dict[str, Any], registry: CollectorRe
             await resolver.resolve("a.example")
     assert _moved(registry) == {
         "cache_hits_total": 3,
+        "resolves_total asked": 1,
+        "resolves_total cached": 3,
+        "resolve_duration_seconds_count asked": 1,
+        "resolve_duration_seconds_count cached": 3,
         "questions_total well_known none": 1,
         "questions_total srv found": 1,
         "questions_total srv aborted": 1,
@@ -161,6 +195,137 @@ async def test_in_flight_and_times(
         for le in ("0.005", "0.1", "0.25", "2.5", "5.0", "10.0")
     ]
     assert least == [0, 0, 1, 1, 2, 2]
+
+
+async def test_resolves(
+    parts: dict[str, Any], registry: CollectorRegistry, clock: FakeClock
+) -> None:
+    """Each `resolve()` counts once, by how it ended, and so does the time that it took."""
+
+    def answering(_: str) -> dict[str, str]:
+        clock.advance(0.25)
+        return {"m.server": "b.example:1"}
+
+    parts["well_known"].answers |= {"a.example": answering, "bug.example": ZeroDivisionError()}
+    async with Resolver(**parts) as resolver:
+        for name in ("a.example", "a.example", "a.example", "a.example:8448", "192.0.2.1"):
+            await resolver.resolve(name)
+        with pytest.raises(ZeroDivisionError):
+            await resolver.resolve("bug.example")
+        with pytest.raises(InvalidServerNameError):
+            await resolver.resolve("no name")
+    counted = {"asked": 1, "cached": 2, "computed": 2, "failed": 1, "cancelled": 0}
+    for outcome, count in counted.items():
+        assert _value(registry, "resolves_total", outcome=outcome) == count
+        assert _value(registry, "resolve_duration_seconds_count", outcome=outcome) == count
+    took = _value(registry, "resolve_duration_seconds_sum", outcome="asked")
+    assert took == pytest.approx(0.25)
+
+
+TARGET = Target(host="b.example", port=8448)
+FAILURES: dict[str, tuple[BaseException, str]] = {
+    "dead": (ConnectError("dead"), "unreachable"),
+    "forbidden": (AddressNotAllowedError("a.example", ()), "forbidden"),
+    "no such service": (ServiceNotOfferedError("a.example"), "unresolved"),
+    "late": (TimeoutError(), "timed_out"),
+    "late, as aiohttp tells it": (ServerTimeoutError(), "timed_out"),
+    "given up": (asyncio.CancelledError(), "cancelled"),
+    "cut off": (ServerDisconnectedError(), "failed"),
+}
+
+
+@pytest.mark.parametrize(("error", "outcome"), FAILURES.values(), ids=FAILURES)
+def test_failed_requests(registry: CollectorRegistry, error: BaseException, outcome: str) -> None:
+    """A request without a response counts by why, and its time does not."""
+    failed = RequestFailed(server_name=NAME, method="GET", error=error, duration=1.0)
+    PrometheusHook(registry)(failed)
+    assert _moved(registry) == {f"requests_total {outcome}": 1}
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"), [(200, "2xx"), (302, "3xx"), (404, "4xx"), (503, "5xx"), (999, "other")]
+)
+def test_answered_requests(registry: CollectorRegistry, status: int, outcome: str) -> None:
+    """A response counts by its status, of which there are few kinds, whatever a server sends."""
+    hook = PrometheusHook(registry)
+    for reused in (False, True, True):
+        answered = RequestAnswered(
+            server_name=NAME,
+            method="GET",
+            target=TARGET,
+            status=status,
+            duration=0.2,
+            reused=reused,
+        )
+        hook(answered)
+    assert _moved(registry) == {
+        f"requests_total {outcome}": 3,
+        "request_duration_seconds_count": 3,
+        "reused_connections_total": 2,
+    }
+
+
+def test_failed_targets(registry: CollectorRegistry) -> None:
+    """Our own trouble is told apart from that of others."""
+    hook = PrometheusHook(registry)
+    for own in (True, False, False):
+        failed = TargetFailed(
+            server_name=NAME, target=TARGET, reason="refused", duration=0.2, own_trouble=own
+        )
+        hook(failed)
+    assert _moved(registry) == {"target_failures_total true": 1, "target_failures_total false": 2}
+
+
+def _page(port: int) -> dict[str, float]:
+    """Return what a Prometheus that scrapes the page would see: the series as they stand there."""
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=HANGS) as page:
+        lines = page.read().decode().splitlines()
+    series = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return {name.removeprefix("matrix_resolve_"): float(value) for name, value in series}
+
+
+async def test_the_page_that_prometheus_reads(
+    loopback_federation: LoopbackFederation, registry: CollectorRegistry
+) -> None:
+    """Hit ratio, latencies, outcomes and stale answers stand on the page, of real requests."""
+    clock = FakeClock()
+    federation = loopback_federation
+    federation.add("a.example", delegates_to="b.example:8450")
+    federation.add("b.example", ports=(8450,))
+    federation.add("dead.example", ports=())
+    server, thread = start_http_server(0, addr="127.0.0.1", registry=registry)
+    try:
+        async with (
+            federation.resolver(clock=clock, hooks=[PrometheusHook(registry)]) as resolver,
+            federation.client(resolver) as client,
+        ):
+            for _ in range(4):
+                async with client.request("GET", "a.example", "/") as response:
+                    await response.read()
+            with pytest.raises(ConnectError):
+                async with client.request("GET", "dead.example:1", "/"):
+                    pass
+            clock.advance(30 * HOUR)
+            federation.add("a.example", well_known=Raw(b"no HTTP"))
+            assert (await resolver.resolve("a.example")).stale
+        page = await asyncio.to_thread(_page, server.server_port)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    cached = page['resolves_total{outcome="cached"}']
+    asked = page['resolves_total{outcome="asked"}']
+    assert (cached, asked) == (3, 2)
+    assert cached / (cached + asked) == 0.6
+    assert page["stale_answers_total"] == 1
+    assert page['resolve_duration_seconds_bucket{le="+Inf",outcome="cached"}'] == 3
+    assert page['resolve_duration_seconds_sum{outcome="asked"}'] >= 0
+    outcomes = {word: page[f'requests_total{{outcome="{word}"}}'] for word in REQUESTS}
+    assert outcomes == dict.fromkeys(REQUESTS, 0) | {"2xx": 4, "unreachable": 1}
+    assert page["request_duration_seconds_count"] == 4
+    assert 0 < page["request_duration_seconds_sum"] < 4 * HANGS
+    assert page["reused_connections_total"] == 3
+    assert page['target_failures_total{own_trouble="false"}'] == 1
 
 
 async def test_stale(parts: dict[str, Any], registry: CollectorRegistry, clock: FakeClock) -> None:
@@ -253,6 +418,8 @@ async def test_aborted(
         await asyncio.gather(task, return_exceptions=True)
         await settled()
     assert _moved(registry) == {
+        "resolves_total cancelled": 1,
+        "resolve_duration_seconds_count cancelled": 1,
         "questions_total well_known aborted": 1,
         "question_wait_seconds_count well_known": 1,
     }
@@ -282,6 +449,8 @@ async def test_a_bug_that_callers_hear_of(
         with pytest.raises(ZeroDivisionError):
             await resolver.resolve("a.example")
     assert _moved(registry) == {
+        "resolves_total failed": 1,
+        "resolve_duration_seconds_count failed": 1,
         "questions_total well_known aborted": 1,
         "question_wait_seconds_count well_known": 1,
     }

@@ -348,7 +348,7 @@ async def test_hooks_hear_of_it(world: World) -> None:
         world.clock.advance(MINUTE)
         world.well_known.answers[NAME] = DOWN
         await resolver.refresh(NAME)
-        assert isinstance(told[-1], StaleServed)
+        assert any(isinstance(event, StaleServed) for event in told)
 
 
 async def test_invalidated_meanwhile(world: World, resolver: Resolver) -> None:
