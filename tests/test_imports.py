@@ -204,6 +204,7 @@ def test_importing_loads_no_backend(module: str) -> None:
     """Importing the package loads none of the libraries that only backends need."""
     heavy = {"aiohttp", "aiodns", "pycares", "cachetools", "rich", "dns", "trustme", "redis"} | {
         "prometheus_client",
+        "opentelemetry",
         "cryptography",
     }
     assert not heavy & _loaded_by(f"import {module}")
@@ -242,7 +243,7 @@ def test_examples_use_public_names() -> None:
 def test_hooks_are_handed_out_in_their_room_too() -> None:
     """`matrix_resolve.hooks` has what the package hands out of it, lazy names too."""
     events = {each.__name__ for each in get_args(hooks.ResolverEvent)}
-    rest = {"ResolverEvent", "ResolverHook", "LoggingHook", "PrometheusHook"}
+    rest = {"ResolverEvent", "ResolverHook", "LoggingHook", "OpenTelemetryHook", "PrometheusHook"}
     assert {*hooks.__all__} == {*dir(hooks)} == events | rest
     for name in hooks.__all__:
         assert getattr(hooks, name) is getattr(matrix_resolve, name)

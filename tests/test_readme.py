@@ -11,6 +11,10 @@ import attrs
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry, generate_latest
 
 import matrix_resolve
@@ -18,6 +22,7 @@ from matrix_resolve import (
     AddressPolicy,
     DnspythonLookup,
     MemoryCache,
+    OpenTelemetryHook,
     Policy,
     PrometheusHook,
     ResolverEvent,
@@ -192,6 +197,35 @@ async def test_watching_it(
     )
     await run(block("python", "LoggingHook()"))["main"]("example.org")
     assert "connect to matrix.example.org:443" in capsys.readouterr().out
+
+
+async def test_tracing_it(
+    loopback_federation: LoopbackFederation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The spans hang together as they are drawn."""
+    loopback_federation.add("example.org", srv=[("matrix.example.org", 8450)])
+    loopback_federation.add("matrix.example.org")
+    provider, ended = TracerProvider(shutdown_on_exit=False), InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(ended))
+    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
+    monkeypatch.setattr(matrix_resolve, "OpenTelemetryHook", lambda: OpenTelemetryHook(provider))
+    monkeypatch.setattr(matrix_resolve, "open_resolver", loopback_federation.resolver)
+    monkeypatch.setattr(matrix_resolve, "open_federation_client", loopback_federation.client)
+    await run(block("python", "OpenTelemetryHook"))["send"]("example.org", "/")
+    provider.shutdown()
+    spans = {span.context.span_id: span for span in ended.get_finished_spans() if span.context}
+
+    def way(span: ReadableSpan) -> tuple[str, ...]:
+        above = () if span.parent is None else way(spans[span.parent.span_id])
+        return (*above, span.name)
+
+    drawn, above = set(), [""] * 4
+    for line in block("text", "ask well_known").splitlines():
+        name = line.lstrip("│├└─ ")
+        depth = (len(line) - len(name)) // 4
+        above[depth] = name
+        drawn.add(tuple(above[: depth + 1]))
+    assert {way(span) for span in spans.values()} == drawn
 
 
 def test_metrics_that_are_asked_for() -> None:

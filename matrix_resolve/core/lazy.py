@@ -17,6 +17,7 @@ _LIBRARIES: Final[Mapping[str, Sequence[str]]] = {
     "cli": ("rich", "shtab"),
     "dnspython": ("dns",),
     "httpx": ("httpx2",),
+    "opentelemetry": ("opentelemetry",),
     "prometheus": ("prometheus_client",),
     "redis": ("redis",),
     "testing": ("cryptography", "dns", "trustme"),

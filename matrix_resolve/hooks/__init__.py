@@ -1,6 +1,7 @@
 """What a resolver, and a client with it, tell of their work, and hooks that listen.
 
-`PrometheusHook` needs the extra `prometheus`, and loads it when it is first used.
+`PrometheusHook` needs the extra `prometheus`, `OpenTelemetryHook` the extra `opentelemetry`; each
+is loaded when it is first used.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from matrix_resolve.hooks.events import (
 from matrix_resolve.hooks.logging import LoggingHook
 
 if TYPE_CHECKING:
+    from matrix_resolve.hooks.opentelemetry import OpenTelemetryHook
     from matrix_resolve.hooks.prometheus import PrometheusHook
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "DegradedServed",
     "LegacySrvUsed",
     "LoggingHook",
+    "OpenTelemetryHook",
     "PrometheusHook",
     "QuestionAborted",
     "QuestionAnswered",
@@ -60,9 +63,10 @@ __all__ = [
 _lazy = LazyNames(
     __name__,
     {
+        "OpenTelemetryHook": "matrix_resolve.hooks.opentelemetry",
         "PrometheusHook": "matrix_resolve.hooks.prometheus",
     },
-    {"PrometheusHook": "prometheus"},
+    {"OpenTelemetryHook": "opentelemetry", "PrometheusHook": "prometheus"},
 )
 _lazy.drop_missing(__all__)
 
