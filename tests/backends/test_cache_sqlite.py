@@ -610,10 +610,11 @@ async def test_closing_in_an_outage_ends_and_tells(
     ]
 
 
+@pytest.mark.parametrize("fails", [True, False])
 async def test_the_disk_hangs_when_it_is_closed(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
 ) -> None:
-    """What hung fails at last, and is not tried again; nobody waits for it, and nothing is left."""
+    """What hung is not tried again, and nothing else is; nobody waits, and nothing is left."""
     monkeypatch.setattr(cache_module, "_CLOSING", 0.05)
     monkeypatch.setattr(cache_module, "_CLOSING_FILE", 0.05)
     told: list[dict[str, Any]] = []
@@ -623,12 +624,15 @@ async def test_the_disk_hangs_when_it_is_closed(
     def hanging(_: Database, batch: Any, __: float) -> None:
         writes.append(len(batch))
         goes_on.wait(LONG)
-        raise sqlite3.OperationalError("disk I/O error")
+        if fails:
+            raise sqlite3.OperationalError("disk I/O error")
 
     monkeypatch.setattr(Database, "write", hanging)
     cache = SqliteCache(path)
     async with cache:
-        await cache.put(EXAMPLE, entry(EXAMPLE, time.time()))
+        for number in range(101):
+            question = AskWellKnown(f"n{number}.example")
+            await cache.put(question, entry(question, time.time()))
         await cache.aclose()
         assert cache._opened is not None
         job = cache._opened.traffic._job
@@ -636,7 +640,8 @@ async def test_the_disk_hangs_when_it_is_closed(
         goes_on.set()
         await asyncio.wait((job,))
         await eventually(lambda: not _threads())
-    assert writes == [1]
+    assert writes == [100]
+    assert cache._opened.traffic._job is None
     assert len(told) == 1
 
 
@@ -794,7 +799,8 @@ async def test_who_flushes_waits_for_what_is_being_written(
     writes.may_go_on.release()
     await third
     await cache.flush()
-    assert writes.begun == 2
+    assert cache._opened is not None
+    assert cache._opened.traffic._job is None  # there was nothing to write
 
 
 async def test_who_reads_does_not_wait_for_all_that_is_written(
@@ -846,6 +852,33 @@ async def test_what_can_not_be_written_is_tried_again(path: Path, clock: FakeClo
         with raw(path) as file:
             rows = file.execute("SELECT question FROM answers").fetchall()
         assert (rows, opened.trouble) == ([(EXAMPLE.key,)], None)
+
+
+async def test_put_while_a_write_fails(
+    cache: SqliteCache, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written with the next attempt, and no timer is left."""
+    monkeypatch.setattr(traffic, "_GATHERED", 10 * LONG)
+    has_begun, goes_on = threading.Event(), threading.Event()
+
+    def failing(*_: Any) -> None:
+        has_begun.set()
+        goes_on.wait(LONG)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "write", failing)
+        await cache.put(EXAMPLE, entry(EXAMPLE, clock.time()))
+        flushing = asyncio.create_task(cache.flush())
+        await eventually(has_begun.is_set)
+        await cache.put(OTHER, entry(OTHER, clock.time()))
+        goes_on.set()
+        assert cache._opened is not None
+        opened = cache._opened.traffic
+        await eventually(lambda: opened.trouble is not None)
+    await flushing
+    with raw(cache._path) as file:
+        assert file.execute("SELECT count(*) FROM answers").fetchone() == (2,)
 
 
 async def test_those_that_end_first_go_first(path: Path, clock: FakeClock) -> None:

@@ -173,7 +173,6 @@ class Traffic:
             self._pending.put_back()
             for key, waiting in awaited.items():
                 self._awaited.setdefault(key, []).extend(waiting)
-            self._stop_timer()
             if not self._has_ended:
                 self._timer = self._loop.call_later(_AGAIN, self._write_now)
         else:
