@@ -1,5 +1,8 @@
 """An HTTP stack of one's own: httpx learns to federate, by one transport of some thirty lines.
 
+`HttpxTransport` of the package does that too, with connections that are kept; this one shows what
+there is to do, without the federation client.
+
     pip install httpx2
     python examples/own_http_stack.py matrix.org
 

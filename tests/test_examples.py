@@ -15,8 +15,13 @@ from typing import Any
 import httpx2
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from signedjson.key import decode_verify_key_bytes
+from signedjson.sign import verify_signed_json
+from signing import unpadded
+from unpaddedbase64 import decode_base64
 
-from matrix_resolve import AskWellKnown, CacheError, Question
+from matrix_resolve import AskWellKnown, CacheError, MemoryCache, Question
 from matrix_resolve.core.questions import Answer
 from matrix_resolve.core.srv import read_srv_reply
 from matrix_resolve.core.well_known import read_well_known
@@ -34,6 +39,7 @@ from matrix_resolve.testing.loopback.declarations import WELL_KNOWN
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TESTED = {
+    "asgi_app",
     "custom_cache",
     "custom_fetcher",
     "custom_srv",
@@ -42,6 +48,7 @@ TESTED = {
     "homeserver",
     "own_http_stack",
     "resolve",
+    "signed_requests",
 }
 
 
@@ -495,3 +502,76 @@ def test_drive_the_core_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("builtins.input", lambda _: next(typed))
     decision = module.resolve("a.example", module.ask_a_person)
     assert (decision.step.value, str(decision.candidates[0])) == ("3.4", "c.example:8450")
+
+
+async def test_asgi_app(federation: LoopbackFederation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`asgi_app.py` opens its resolver at start-up, and closes it at shutdown."""
+    module = example("asgi_app")
+    monkeypatch.setattr(module, "RedisCache", lambda redis: MemoryCache())
+    federation.add("none.example", srv=[(".", 0)])
+    app = module.App(federation.resolver)
+    events: asyncio.Queue[Any] = asyncio.Queue()
+    sent: asyncio.Queue[Any] = asyncio.Queue()
+    living = asyncio.create_task(app({"type": "lifespan"}, events.get, sent.put))
+
+    async def get(path: str) -> tuple[int, Any]:
+        await app({"type": "http", "path": path}, events.get, sent.put)
+        return (await sent.get())["status"], json.loads((await sent.get())["body"])
+
+    await events.put({"type": "lifespan.startup"})
+    assert await sent.get() == {"type": "lifespan.startup.complete"}
+    for _ in range(2):
+        status, resolution = await get("/resolve/example.org")
+        assert (status, resolution["host_header"]) == (200, "matrix.example.org:443")
+    assert federation.request_counts["example.org", WELL_KNOWN] == 1
+    assert [(await get(path))[0] for path in ("/", "/resolve/1.2.3", "/resolve/none.example")] == [
+        404,
+        400,
+        502,
+    ]
+    await events.put({"type": "lifespan.shutdown"})
+    assert await sent.get() == {"type": "lifespan.shutdown.complete"}
+    await living
+    with pytest.raises(RuntimeError, match="closed"):
+        await get("/resolve/example.org")
+
+
+async def test_signed_requests(
+    federation: LoopbackFederation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`signed_requests.py` signs what the other server sees, by the word of another library."""
+    module = example("signed_requests")
+    key = Ed25519PrivateKey.generate()
+    public = unpadded(key.public_key().public_bytes_raw())
+    verify_key = decode_verify_key_bytes(module.KEY_ID, decode_base64(public))
+
+    def serve(request: Request) -> object:
+        (header,) = (value for name, value in request.headers if name.lower() == "authorization")
+        says = dict(re.findall(r'(\w+)="([^"]*)"', header))
+        signed = {
+            "method": request.method,
+            "uri": request.path,
+            "origin": says["origin"],
+            "destination": says["destination"],
+            "signatures": {says["origin"]: {says["key"]: says["sig"]}},
+        }
+        if request.body:
+            signed["content"] = json.loads(request.body)
+        verify_signed_json(signed, module.ORIGIN, verify_key)
+        return {"destination": says["destination"]}
+
+    federation.add("matrix.example.org", serves=serve)
+    await module.main(
+        "example.org", "@alice:example.org", key, federation.resolver, federation.client
+    )
+    assert capsys.readouterr().out == 'example.org: 200 {"destination": "example.org"}\n'
+    async with federation.resolver() as resolver, federation.client(resolver) as client:
+        content = {"b": [1, None], "a": "\u20ac"}
+        for body in (content, None):
+            sent = module.send(client, key, "example.org", "PUT", "/send/%40a?b=c", body)
+            assert await sent == (200, {"destination": "example.org"})
+        assert federation.requests[-2].body == '{"a":"\u20ac","b":[1,null]}'.encode()
+        federation.add("page.example", serves=b"<html>")
+        assert await module.send(client, key, "page.example", "GET", "/") == (200, None)
+    await module.main("1.2.3", "@alice:1.2.3", key, federation.resolver, federation.client)
+    assert "is not a server name" in capsys.readouterr().out

@@ -3,7 +3,10 @@
 import asyncio
 import functools
 import inspect
+import math
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,6 +19,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry, generate_latest
+from proxies import proxy
 
 import matrix_resolve
 from matrix_resolve import (
@@ -30,7 +34,16 @@ from matrix_resolve import (
     open_resolver,
     resolve_server_name,
 )
-from matrix_resolve.testing import FakeAddresses, FakeSrv, FakeWellKnown, LoopbackFederation
+from matrix_resolve.testing import (
+    CutShort,
+    Dripping,
+    FakeAddresses,
+    FakeSrv,
+    FakeWellKnown,
+    LoopbackFederation,
+    Reply,
+    Slow,
+)
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -121,14 +134,111 @@ async def test_sending_requests(
     """The federation client asks a delegated server, and tells what can't be reached."""
     loopback_federation.add("example.org", delegates_to="matrix.example.org:443")
     loopback_federation.add("dead.example", ports=())
+    loopback_federation.add("page.example", serves=Reply(404, body=b"<html>"))
+    loopback_federation.add("deep.example", serves=b"[" * 100_000)
+    loopback_federation.add("cut.example", serves=CutShort())
     monkeypatch.setattr(matrix_resolve, "open_resolver", loopback_federation.resolver)
     monkeypatch.setattr(matrix_resolve, "open_federation_client", loopback_federation.client)
     ask_version = run(block("python", "def ask_version"))["ask_version"]
-    for name in ("example.org", "dead.example"):
+    for name in ("example.org", "dead.example", "page.example", "deep.example", "cut.example"):
         await ask_version(name)
-    answered, refused = capsys.readouterr().out.splitlines()
+    answered, refused, page, deep, cut = capsys.readouterr().out.splitlines()
     assert answered.startswith("200 {'server': {'name': 'loopback'")
     assert refused.startswith("dead.example can't be reached: ")
+    assert page == "page.example: status 404, and no JSON"
+    assert deep == "deep.example: status 200, and no JSON"
+    assert cut.startswith("cut.example: ")
+
+
+async def test_a_slow_server(
+    loopback_federation: LoopbackFederation,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It is told of like the others, be it slow with its head or its body."""
+    loopback_federation.add("slow.example", serves=Slow(math.inf))
+    loopback_federation.add("drip.example", serves=Dripping(interval=60))
+    monkeypatch.setattr(matrix_resolve, "open_resolver", loopback_federation.resolver)
+    monkeypatch.setattr(matrix_resolve, "open_federation_client", loopback_federation.client)
+    code = block("python", "def ask_version").replace("timeout=20", "timeout=0.5")
+    ask_version = run(code)["ask_version"]
+    for name in ("slow.example", "drip.example"):
+        await ask_version(name)
+    slow, drip = capsys.readouterr().out.splitlines()
+    assert slow.startswith("slow.example: slow.example: no response from ")
+    assert drip.startswith("drip.example: drip.example: no ")
+
+
+async def test_httpx(
+    loopback_federation: LoopbackFederation,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """httpx reaches a delegated server."""
+    loopback_federation.add("example.org", delegates_to="matrix.example.org:443")
+    monkeypatch.setattr(matrix_resolve, "open_resolver", loopback_federation.resolver)
+    monkeypatch.setattr(matrix_resolve, "open_federation_client", loopback_federation.client)
+    await run(block("python", "HttpxTransport("))["main"]("example.org")
+    assert '"host": "matrix.example.org:443"' in capsys.readouterr().out
+
+
+def test_the_clients_arguments() -> None:
+    """The table has all arguments of `open_federation_client()` but those for tests."""
+    table = README.partition("| argument of `open_federation_client()` |")[2].partition("\n\n")[0]
+    listed = set(re.findall(r"`(\w+)`", table.replace("`read()`", "")))
+    arguments = inspect.signature(matrix_resolve.open_federation_client).parameters
+    assert set(arguments) - {"resolver", "connect_to"} <= listed
+
+
+def test_synchronous_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One resolver serves calls one after another, without a loop that runs between."""
+    monkeypatch.setattr(
+        matrix_resolve, "open_resolver", functools.partial(open_resolver, **fakes())
+    )
+    run(block("python", "asyncio.Runner()"))
+    assert [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "example.org",
+        "192.0.2.1",
+    ]
+
+
+def test_twisted() -> None:
+    """The recipe runs under Twisted's reactor, in a process of its own."""
+    pytest.importorskip("twisted")
+    parts = (
+        "import functools, matrix_resolve as m\n"
+        "from matrix_resolve.testing import FakeAddresses, FakeSrv, FakeWellKnown\n"
+        "m.open_resolver = functools.partial(m.open_resolver, srv=FakeSrv(),"
+        " addresses=FakeAddresses(),"
+        ' well_known=FakeWellKnown({"example.org": {"m.server": "matrix.example.org:443"}}))\n'
+    )
+    code = parts + block("python", "asyncioreactor.install(")
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "connect to matrix.example.org:443" in ended.stdout
+
+
+async def test_behind_a_proxy(
+    loopback_federation: LoopbackFederation,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The document and the request go through the proxy, SRV questions do not."""
+    loopback_federation.add("example.org", delegates_to="example.net")
+    loopback_federation.add("example.net", srv=[("a.example", 8450)])
+    fetcher = loopback_federation.well_known_fetcher
+    monkeypatch.setattr(matrix_resolve, "AiodnsLookup", loopback_federation.dns_lookup)
+    monkeypatch.setattr(matrix_resolve, "AiohttpWellKnownFetcher", fetcher)
+    monkeypatch.setattr(matrix_resolve, "open_federation_client", loopback_federation.client)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    async with proxy(loopback_federation) as (port, log):
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+        await run(block("python", "trust_env=True"))["main"]("example.org")
+    assert log == ["CONNECT example.org:443 HTTP/1.1", "CONNECT a.example:8450 HTTP/1.1"]
+    assert capsys.readouterr().out.startswith("200 ")
 
 
 async def test_checking(

@@ -17,6 +17,7 @@ import matrix_resolve
 ROOT = Path(__file__).parent.parent
 # These are values, of which Python keeps no docstring: it stands below them.
 VALUES = {
+    "Answer": "matrix_resolve.core.questions",
     "DEFAULT_BLOCK": "matrix_resolve.core.addresses",
     "Question": "matrix_resolve.core.questions",
     "ResolverEvent": "matrix_resolve.hooks.events",

@@ -164,3 +164,4 @@ Answer = (
     | Addresses
     | AddressesFailed
 )
+"""What the core learns of a reply to a question, or of its failure; `decide()` goes on by it."""
