@@ -214,7 +214,7 @@ async def test_hosts_as_urls_spell_them(
     assert (last.host, last.path) == (host, path)
 
 
-@pytest.mark.parametrize("bad", [kind for kind in Certificate if kind is not Certificate.VALID])
+@pytest.mark.parametrize("bad", [kind for kind in Certificate if kind.is_refused])
 async def test_certificate_of_each_hop_is_checked(
     loopback_federation: LoopbackFederation, bad: Certificate
 ) -> None:

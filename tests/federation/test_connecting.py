@@ -549,7 +549,7 @@ async def test_connect_timeout_includes_the_address_lookup(
 # Certificates
 
 
-BAD_CERTIFICATES = [kind for kind in Certificate if kind is not Certificate.VALID]
+BAD_CERTIFICATES = [kind for kind in Certificate if kind.is_refused]
 
 
 @pytest.mark.parametrize("certificate", BAD_CERTIFICATES)

@@ -62,6 +62,12 @@ class Certificate(Enum):
     COMMON_NAME_ONLY = "common name only"
     """Without a host among its alternative names, so that RFC 9525 finds it is for none."""
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether clients refuse it wherever it is shown."""
+        some_take_it = (self.VALID, self.ENDS_SOON, self.OWN_NAME, self.NEEDS_SNI)
+        return self not in some_take_it
+
 
 class DnsFault(Enum):
     """How the DNS server fails a question."""
