@@ -22,7 +22,7 @@ from matrix_resolve.transport.attempts import Budget, SocketAddress
 from matrix_resolve.transport.connections import Connections, affordable
 from matrix_resolve.transport.dialling import Dialling
 from matrix_resolve.transport.environment import EnvironmentProxy
-from matrix_resolve.transport.exchange import read_body
+from matrix_resolve.transport.exchange import MAX_HEADERS, read_body
 from matrix_resolve.transport.failures import are_own
 from matrix_resolve.transport.guard import Turn
 from matrix_resolve.transport.race import Dialler
@@ -50,7 +50,8 @@ class AiohttpWellKnownFetcher(Closeable):
     `timeout` in seconds bounds a whole fetch, `connect_timeout` TCP and TLS of one hop,
     `dns_timeout` one address lookup. At most
     `max_redirects` are followed (https only), at most `max_body` bytes read and one more, by which
-    the resolver knows that there were more. `max_addresses` of a host are tried.
+    the resolver knows that there were more. A response has at most `max_header_lines`.
+    `max_addresses` of a host are tried.
 
     `connect_to` maps (host, port), or else (IP address, port), to the (IP address, port) to dial in
     its place; host is the name or IP literal in lower case. DNS and the policy are asked all the
@@ -77,6 +78,7 @@ class AiohttpWellKnownFetcher(Closeable):
         dns_timeout: float = 5.0,
         max_redirects: int = 10,
         max_body: int = 50 * 1024,
+        max_header_lines: int = MAX_HEADERS,
         max_addresses: int = 16,
         trust_env: bool = False,
         connect_to: Mapping[SocketAddress, SocketAddress] | None = None,
@@ -91,6 +93,7 @@ class AiohttpWellKnownFetcher(Closeable):
         self._dns_timeout = dns_timeout
         self._max_redirects = max_redirects
         self._max_body = max_body
+        self._max_header_lines = max_header_lines
         self._max_addresses = max_addresses
         self._proxy = EnvironmentProxy() if trust_env else None
         self._connect_to = {} if connect_to is None else connect_to
@@ -129,6 +132,7 @@ class AiohttpWellKnownFetcher(Closeable):
                     "User-Agent": f"matrix-resolve/{version('matrix-resolve')}",
                 },
                 read_bufsize=PIECE,
+                max_header_lines=self._max_header_lines,
             )
             self._dialler = Dialler(self._session, self._connections, self._connect_to)
         return self._dialler

@@ -40,10 +40,10 @@ VERSIONS_PATH: Final = "/_matrix/client/versions"
 
 _DNS_SECONDS: Final = 5.0
 # A host may have thousands of addresses, and a name many targets: so many are looked at, of each
-# and in all, and so many at once.
+# and in all, and so many at once: a connection to who shows a large certificate costs megabytes.
 _MOST_ADDRESSES: Final = 16
 _MOST_ENDPOINTS: Final = 64
-_AT_ONCE: Final = 16
+_AT_ONCE: Final = 12
 
 _T = TypeVar("_T")
 

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from matrix_resolve.backends.well_known_aiohttp import AiohttpWellKnownFetcher
 from matrix_resolve.checking.facts import Fetched, FetchFailure
+from matrix_resolve.checking.kept import MOST_HEADER_LINES, outlined
 from matrix_resolve.checking.places import KnownAddresses, Places
 from matrix_resolve.core.addresses import AddressPolicy
 from matrix_resolve.core.names import IPAddress
@@ -49,6 +50,7 @@ class DocumentReader:
             address_policy=self.address_policy,
             ssl_context=self.ssl_context,
             connect_to=connect_to,
+            max_header_lines=MOST_HEADER_LINES,
         )
 
 
@@ -57,7 +59,7 @@ async def _get(fetcher: AiohttpWellKnownFetcher, url: str, address: str | None) 
     response, failure = None, None
     started = time.perf_counter()
     try:
-        response = await fetcher.get(url, redirected=hops.append)
+        response = await fetcher.get(url, redirected=lambda hop: hops.append(outlined(hop)))
     except (WellKnownFetchError, AddressLookupError) as error:
         is_refused = isinstance(error, WellKnownFetchError) and not error.temporary
         failure = FetchFailure(

@@ -19,6 +19,7 @@ from matrix_resolve.checking.facts import (
     FetchFailure,
     TcpProblem,
 )
+from matrix_resolve.checking.kept import MOST_HEADER_LINES, outlined
 from matrix_resolve.checking.keys import read_key_document
 from matrix_resolve.checking.places import Places
 from matrix_resolve.checking.tls import TlsInspector, connect
@@ -97,25 +98,27 @@ class EndpointProber:
         self, facts: EndpointFacts, at: SocketAddress, asked: AskedAs
     ) -> EndpointFacts:
         """Return the facts with what is answered where the certificate is good."""
-        without_sni = asyncio.create_task(self._inspector.look_without_name(at, seconds=_HANDSHAKE))
-        try:
-            async with _Requests(facts, at, asked, self._ssl_context) as requests:
-                version = await requests.get(VERSION_PATH, _MAX_VERSION)
-                keys = await requests.get(KEYS_PATH, MOST_BYTES)
-            document = None
-            if keys.response is not None and keys.response.status == 200:
-                body = keys.response.body
-                document = read_key_document(body, asked.server_name, time.time())
-                keys = evolve(keys, response=evolve(keys.response, body=body[:_MOST_KEPT]))
-            return evolve(
-                facts,
-                without_sni=await without_sni,
-                version=version,
-                keys=keys,
-                key_document=document,
-            )
-        finally:
-            without_sni.cancel()
+        # One after the other: a connection to who has thousands of names costs a megabyte.
+        without_sni = await self._inspector.look_without_name(at, seconds=_HANDSHAKE)
+        async with _Requests(facts, at, asked, self._ssl_context) as requests:
+            version = await requests.get(VERSION_PATH, _MAX_VERSION)
+            keys = await requests.get(KEYS_PATH, MOST_BYTES)
+        document = None
+        if keys.response is not None and keys.response.status == 200:
+            document = read_key_document(keys.response.body, asked.server_name, time.time())
+        return evolve(
+            facts,
+            without_sni=without_sni,
+            version=_outlined(version, _MAX_VERSION + 1),
+            keys=_outlined(keys, _MOST_KEPT),
+            key_document=document,
+        )
+
+
+def _outlined(fetched: Fetched, most: int) -> Fetched:
+    if fetched.response is None:
+        return fetched
+    return evolve(fetched, response=outlined(fetched.response, most))
 
 
 class _Requests:
@@ -138,6 +141,7 @@ class _Requests:
             turn=Turn(),
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
             read_bufsize=PIECE,
+            max_header_lines=MOST_HEADER_LINES,
         )
         place = {(self._target.host.lower(), self._target.port): self._at}
         self._dialler = Dialler(self._session, connections, place)

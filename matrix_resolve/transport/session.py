@@ -35,12 +35,13 @@ def open_session(
     force_close: bool = False,
     keepalive_timeout: float | None = None,
     response_class: type[Response] = Response,
+    max_header_lines: int = MAX_HEADERS,
     **settings: Any,
 ) -> aiohttp.ClientSession:
     """Open a session that dials what an attempt may, by `connections`, and keeps no cookies.
 
     `ssl_context` None means the system's trust store. `turn` is that of
-    `GuardedContext`. `settings` are `ClientSession`'s.
+    `GuardedContext`. A response may have `max_header_lines`. `settings` are `ClientSession`'s.
     """
     connector = Connector(
         resolver=PinnedResolver(),
@@ -59,6 +60,6 @@ def open_session(
         # All header fields together have a limit, in whatever lines they come.
         max_line_size=MAX_HEADERS,
         max_field_size=MAX_HEADERS,
-        max_headers=MAX_HEADERS,
+        max_headers=max_header_lines,
         **settings,
     )
