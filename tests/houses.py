@@ -107,7 +107,7 @@ class House:
         if isinstance(door, Refused):
             return  # bound, so that nobody else listens there
         if isinstance(door, Blackhole):
-            full = self._open.enter_context(_full(sock))
+            full = self._open.enter_context(filled(sock))
             if door.opens_after is None:
                 return
             asyncio.get_running_loop().call_later(
@@ -159,7 +159,8 @@ class House:
 
 
 @contextmanager
-def _full(listener: socket.socket) -> Iterator[list[socket.socket]]:
+def filled(listener: socket.socket) -> Iterator[list[socket.socket]]:
+    """Have a socket listen that takes no connection: its queue is full."""
     listener.listen(0)
     full = []
     try:
