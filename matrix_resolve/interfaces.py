@@ -7,6 +7,9 @@ A plug-in inherits nothing; it has the one method (a cache three) and returns ra
 core parses and judges. Time-outs, slots, caching, coalescing and backoff are the resolver's part.
 Only the documented error means "no answer": any other exception counts as a bug in the plug-in
 and reaches the callers who wait. Methods may be cancelled at any `await`.
+
+Whether a plug-in keeps to what is said here is found out by tests: those classes that the Protocols
+name, of `matrix_resolve.testing.contract`, to be subclassed in pytest.
 """
 
 from collections.abc import AsyncGenerator, Callable
@@ -84,7 +87,7 @@ __all__ = [
 
 
 class WellKnownFetcher(Protocol):
-    """Fetches `https://<hostname>/.well-known/matrix/server`."""
+    """Fetches `https://<hostname>/.well-known/matrix/server`: see `WellKnownFetcherContract`."""
 
     async def fetch(self, hostname: str, /) -> HttpResponse:
         """Return the final response after redirects, whatever its status.
@@ -114,7 +117,7 @@ def heard_from_peer() -> None:
 
 
 class SrvLookup(Protocol):
-    """Looks SRV records up."""
+    """Looks SRV records up: see `SrvLookupContract`."""
 
     async def lookup_srv(self, name: str, /) -> SrvReply:
         """Return the records published under `name`, an absolute DNS name without final dot.
@@ -126,7 +129,7 @@ class SrvLookup(Protocol):
 
 
 class AddressLookup(Protocol):
-    """Looks the IP addresses of a host up."""
+    """Looks the IP addresses of a host up: see `AddressLookupContract`."""
 
     async def lookup_addresses(self, hostname: str, /) -> AddressReply:
         """Return the addresses of `hostname`, an absolute DNS name, both families.
@@ -138,8 +141,9 @@ class AddressLookup(Protocol):
 
 
 class AnswerCache(Protocol):
-    """Remembers entries by question. `question.key` is a stable text to store them under.
+    """Remembers entries by question: see `AnswerCacheContract`.
 
+    `question.key` is a stable text to store them under.
     An entry past its `keep_until` MUST NOT be returned. Raises `CacheError` when it can't do what
     was asked; the resolver then goes on as if nothing had been cached. So it does when a call
     takes longer than a second, or gives what is no entry for the question.
@@ -163,7 +167,10 @@ class AnswerCache(Protocol):
 
 @runtime_checkable
 class PeekableCache(Protocol):
-    """A cache that can look into this process's memory without waiting."""
+    """A cache that can look into this process's memory without waiting.
+
+    See `PeekableCacheContract`.
+    """
 
     def peek(self, question: Question, /) -> CacheEntry | None:
         """Return what memory holds about `question`, None if nothing. No I/O, and no error."""
@@ -172,7 +179,7 @@ class PeekableCache(Protocol):
 
 @runtime_checkable
 class InvalidationFeed(Protocol):
-    """A shared cache that tells what other processes have deleted.
+    """A shared cache that tells what other processes have deleted: see `InvalidationFeedContract`.
 
     The resolver listens for as long as it is open, and invalidates the same in this process.
     """
@@ -198,6 +205,8 @@ class Lease:
 @runtime_checkable
 class LeasingCache(Protocol):
     """A shared cache that lets one process ask a question while the others wait for its answer.
+
+    See `LeasingCacheContract`.
 
     Both methods raise `CacheError` when they can't do what was asked; everybody asks then.
     """

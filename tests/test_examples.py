@@ -6,14 +6,15 @@ import json
 import math
 import re
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import httpx2
 import pytest
+import pytest_asyncio
 from aiohttp.test_utils import TestClient, TestServer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from signedjson.key import decode_verify_key_bytes
@@ -21,7 +22,15 @@ from signedjson.sign import verify_signed_json
 from signing import unpadded
 from unpaddedbase64 import decode_base64
 
-from matrix_resolve import AskWellKnown, CacheError, MemoryCache, Question
+from matrix_resolve import (
+    AddressPolicy,
+    AskWellKnown,
+    CacheError,
+    MemoryCache,
+    Question,
+    SrvLookup,
+    WellKnownFetcher,
+)
 from matrix_resolve.core.questions import Answer
 from matrix_resolve.core.srv import read_srv_reply
 from matrix_resolve.core.well_known import read_well_known
@@ -35,6 +44,7 @@ from matrix_resolve.testing import (
     Request,
     Slow,
 )
+from matrix_resolve.testing.contract import SrvLookupContract, WellKnownFetcherContract
 from matrix_resolve.testing.loopback.declarations import WELL_KNOWN
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -438,6 +448,51 @@ async def test_custom_fetcher(federation: LoopbackFederation) -> None:
             assert (await resolver.resolve("fixed.example")).host_header == "x:1"
             resolution = await resolver.resolve("example.org")
     assert resolution.host_header == "matrix.example.org:443"
+
+
+class TestCustomFetcher(WellKnownFetcherContract):
+    """`custom_fetcher.py` does what every fetcher must, for what is not in its table."""
+
+    @pytest_asyncio.fixture
+    async def fetcher(
+        self, loopback_federation: LoopbackFederation, time_limit: float
+    ) -> AsyncIterator[WellKnownFetcher]:
+        async with self.opened(loopback_federation, timeout=time_limit) as fetcher:
+            yield fetcher
+
+    @pytest_asyncio.fixture
+    async def guarded_fetcher(
+        self, loopback_federation: LoopbackFederation
+    ) -> AsyncIterator[WellKnownFetcher]:
+        async with self.opened(loopback_federation, address_policy=AddressPolicy()) as fetcher:
+            yield fetcher
+
+    @asynccontextmanager
+    async def opened(
+        self, federation: LoopbackFederation, **settings: Any
+    ) -> AsyncIterator[WellKnownFetcher]:
+        """Open one around a fetcher with these settings."""
+        async with (
+            federation.dns_lookup() as dns,
+            federation.well_known_fetcher(addresses=dns, **settings) as web_fetcher,
+        ):
+            yield example("custom_fetcher").FixedDelegations({"fixed.example": "x:1"}, web_fetcher)
+
+
+class TestCustomSrv(SrvLookupContract):
+    """`custom_srv.py` does what every SRV lookup must, but for what only DNS has."""
+
+    test_failure = test_silence = test_cancelled = test_alias = test_odd_targets = None
+
+    @pytest.fixture
+    def lookup(self) -> SrvLookup:
+        lines = [
+            f"{name} {reply.ttl} {each.priority} {each.weight} {each.port} {each.target}"
+            for name, reply in self.records.items()
+            for each in reply.records
+        ]
+        zone: SrvLookup = example("custom_srv").ZoneText(lines)
+        return zone
 
 
 async def test_custom_srv(loopback_federation: LoopbackFederation) -> None:

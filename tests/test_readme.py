@@ -35,7 +35,9 @@ from matrix_resolve import (
     resolve_server_name,
 )
 from matrix_resolve.testing import (
+    Certificate,
     CutShort,
+    DnsFault,
     Dripping,
     FakeAddresses,
     FakeSrv,
@@ -43,6 +45,7 @@ from matrix_resolve.testing import (
     LoopbackFederation,
     Reply,
     Slow,
+    contract,
 )
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -398,6 +401,26 @@ async def test_testing_ones_own_code(loopback_federation: LoopbackFederation) ->
     test = run(block("python", "async def test_delegation"))["test_delegation"]
     assert inspect.iscoroutinefunction(test)
     await test(loopback_federation)
+
+
+def test_testing_a_plugin(tmp_path: Path) -> None:
+    """The dictionary of the README passes as it stands, in both modes of pytest-asyncio."""
+    (tmp_path / "test_it.py").write_text(block("python", "class TestDictionaryCache"))
+    for mode in ("strict", "auto"):
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o"]
+        run = subprocess.run(
+            [*command, f"asyncio_mode={mode}"], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert re.search(r"\d\d passed, 1 skipped in", run.stdout), run.stdout + run.stderr
+
+
+def test_every_fault_is_named() -> None:
+    """The section on tests names all that servers can do badly, and every contract."""
+    section = README.partition("## Testing your own code")[2].partition("\n## ")[0]
+    faults = {*Certificate, *DnsFault} - {Certificate.VALID}
+    names = {*(fault.name for fault in faults), *contract.__all__} - {"Contract"}
+    names |= {"Slow", "Dripping", "Endless", "CutShort", "Raw", "Silent", "Refused", "Redirect"}
+    assert names <= set(re.findall(r"\w+", section))
 
 
 async def test_mocking_with_aioresponses(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,8 @@ Two ways, and both go without the Internet:
   `loopback_federation`. What its servers do, well or badly, is said with `Reply`, `Redirect`,
   `Slow`, `Dripping`, `Endless`, `CutShort`, `Raw`, `Silent`, `Refused`, `Certificate` and
   `DnsFault`.
+
+And for the tests of plug-ins `matrix_resolve.testing.contract` has what each of them must do.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -20,6 +20,9 @@ import pytest
 if TYPE_CHECKING:
     from matrix_resolve.testing.loopback.federation import LoopbackFederation
 
+# Failures of its assertions are explained as those in tests are.
+pytest.register_assert_rewrite("matrix_resolve.testing.contract")
+
 _fixture: Callable[..., Any]
 try:
     # In its strict mode pytest-asyncio runs only the asynchronous fixtures that it made itself.

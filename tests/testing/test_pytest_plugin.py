@@ -2,11 +2,10 @@
 
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from projects import run_pytest
 
 TEST = """
 async def test_it(loopback_federation):
@@ -57,14 +56,6 @@ async def never_ends():
 async def test_never_ends(never_ends): pass
 async def test_is_next(): pass
 """
-
-
-def run_pytest(folder: Path, code: str, *arguments: str) -> str:
-    """Run pytest over `code` in a project of its own and return what it prints."""
-    (folder / "test_it.py").write_text(code)
-    (folder / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout
 
 
 @pytest.mark.parametrize(
