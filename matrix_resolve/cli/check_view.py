@@ -67,7 +67,7 @@ def _answer(question: str, answer: str, style: str = "") -> Iterator[RenderableT
 
 
 def _finding(finding: Finding) -> Iterator[RenderableType]:
-    head = Text(f"  {finding.level.value} ", style=_LEVELS[finding.level])
+    head = Text(f"  {finding.level.value:<7} ", style=_LEVELS[finding.level])
     yield head.append(finding.code, style="bold")
     yield _indented(finding.fact)
     yield _indented(finding.advice, "italic")
