@@ -82,10 +82,20 @@ class Nginx(Server):
         self._version = tuple(map(int, version.groups()))
         self.has_http2 = "--with-http_v2_module" in told
 
-    def serve(self, name: str, directives: str = "", *, document: Any = None) -> None:
-        """Have a host, before nginx is started, with these directives and maybe a document."""
+    def serve(
+        self,
+        name: str,
+        directives: str = "",
+        *,
+        document: Any = None,
+        certificate_for: str | None = None,
+    ) -> None:
+        """Have a host, before nginx is started, with these directives and maybe a document.
+
+        Its certificate is for its name, if not for another one.
+        """
         self._hosts[name] = directives
-        certificate = self._authority.issue_cert(name)
+        certificate = self._authority.issue_cert(certificate_for or name)
         certificate.private_key_and_cert_chain_pem.write_to_path(self._certificate(name))
         self._root(name).mkdir()
         if document is not None:

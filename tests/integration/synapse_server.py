@@ -21,7 +21,7 @@ _VENV = Path(__file__).parents[2] / ".venv-synapse"
 
 
 class Synapse(Server):
-    """A homeserver named `name`, over TLS, with a certificate for that name and for `IP`.
+    """A homeserver named `name`, over TLS, with a certificate for that name, `IP` and "localhost".
 
     It publishes `/.well-known/matrix/server`, trusts no key server, and lets nobody register.
     """
@@ -32,7 +32,7 @@ class Synapse(Server):
         self.name = name
         authority = trustme.CA()
         self.ca_pem = authority.cert_pem.bytes()
-        certificate = authority.issue_cert(name, IP)
+        certificate = authority.issue_cert(name, "localhost", IP)
         certificate.private_key_and_cert_chain_pem.write_to_path(directory / "tls.pem")
         seed = secrets.token_bytes(32)
         (directory / "signing.key").write_text(f"{KEY_ID.replace(':', ' ')} {_base64(seed)}\n")
