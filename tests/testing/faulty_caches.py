@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from faults import tried
+from contract_faults import tried
 
 from matrix_resolve import (
     CacheEntry,

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest_asyncio
 from attrs import evolve
-from faults import tried
+from contract_faults import tried
 
 from matrix_resolve import (
     AddressLookupError,

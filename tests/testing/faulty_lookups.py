@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest_asyncio
 from attrs import evolve
-from faults import tried
+from contract_faults import tried
 
 from matrix_resolve import (
     AddressLookupError,

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import faults
+import contract_faults
 import faulty_caches
 import faulty_fetchers
 import faulty_lookups
@@ -17,8 +17,8 @@ from matrix_resolve.testing import contract
 
 HERE = Path(__file__).parent
 FAULTY = (faulty_caches, faulty_lookups, faulty_fetchers)
-CASES = [(tries, rule) for tries, rules in faults.CAUGHT.items() for rule in rules]
-GOOD = [tries for tries, rules in faults.CAUGHT.items() if not rules]
+CASES = [(tries, rule) for tries, rules in contract_faults.CAUGHT.items() for rule in rules]
+GOOD = [tries for tries, rules in contract_faults.CAUGHT.items() if not rules]
 CONTRACTS = [getattr(contract, name) for name in contract.__all__]
 
 Outcomes = set[tuple[str, str, str]]
@@ -34,7 +34,7 @@ def outcomes() -> Outcomes:
     """What becomes of the rules when the plug-ins are tried: (outcome, class, rule)."""
     rules = [*((tries, "") for tries in GOOD), *((tries, f"::{rule}") for tries, rule in CASES)]
     nodes = [f"{HERE / tries.__module__}.py::{tries.__name__}{rule}" for tries, rule in rules]
-    command = [sys.executable, "-m", "pytest", "-p", "faults", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-p", "contract_faults", "-p", "no:cacheprovider"]
     root = HERE.parents[1]
     path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
     run = subprocess.run(

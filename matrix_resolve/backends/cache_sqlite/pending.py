@@ -17,11 +17,17 @@ class Write:
     deleted_at: float = 0.0
 
     def then_put(self, entry: CacheEntry) -> "Write":
-        """Return this with `entry` put after it; one asked before the deletion is left out."""
+        """Return this with `entry` put after it; one asked before the deletion is left out.
+
+        What has ended by the time that `entry` was asked is no reserve for it.
+        """
         lasting = asked_since(entry, self.deleted_at)
         if lasting is None:
             return self
-        return Write(reconciled(self.entry, lasting), self.deleted_at)
+        before = self.entry
+        if before is not None and lasting.asked_at >= before.keep_until:
+            before = None
+        return Write(reconciled(before, lasting), self.deleted_at)
 
     def then(self, later: "Write") -> "Write":
         """Return what this and `later` do, one after the other."""
