@@ -33,6 +33,8 @@ _NOT_TLS: Final = frozenset(
 )
 # How OpenSSL's names of alerts begin that the other side has sent.
 _ALERTS: Final = ("SSLV3_ALERT", "TLSV1_", "TLSV13_ALERT")
+# Bytes to take in at once.
+_PIECE: Final = 16 * 1024
 # Seconds for an answer without TLS.
 _PLAIN_SECONDS: Final = 2.0
 
@@ -72,7 +74,7 @@ class TlsInspector:
 
     async def _read(self, at: SocketAddress, name: str | None, seconds: float) -> TlsFacts:
         try:
-            version, certificate = await _handshake(at, self._trusting, name or "", seconds)
+            version, certificate = await _handshake(at, self._trusting, name, seconds)
         except (OSError, TimeoutError) as error:
             problem = _of_handshake(error)
             return TlsFacts(server_hostname=name, problem=problem, reason=_told(error))
@@ -107,24 +109,42 @@ async def connect(at: SocketAddress, *, seconds: float) -> socket.socket:
 
 
 async def _handshake(
-    at: SocketAddress, context: ssl.SSLContext, name: str, seconds: float
+    at: SocketAddress, context: ssl.SSLContext, name: str | None, seconds: float
 ) -> tuple[str | None, Certificate | None]:
-    """Return the version and the certificate of a handshake, and hang up."""
+    """Return the version and the certificate of a handshake, and hang up.
+
+    Not by a transport: of those each keeps a large buffer until the next collection of garbage.
+    """
+    received, to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(received, to_send, server_hostname=name)
     sock = await connect(at, seconds=seconds)
-    try:
+    with sock:
         async with asyncio.timeout(seconds):
-            transport, _ = await asyncio.get_running_loop().create_connection(
-                asyncio.Protocol, sock=sock, ssl=context, server_hostname=name
-            )
-    except BaseException:
-        sock.close()
-        raise
-    try:
-        tls = transport.get_extra_info("ssl_object")
-        der = tls.getpeercert(binary_form=True)
-        return tls.version(), None if der is None else read_certificate(der)
-    finally:
-        transport.abort()
+            await _shake_hands(tls, sock, received, to_send)
+    der = tls.getpeercert(binary_form=True)
+    return tls.version(), None if der is None else read_certificate(der)
+
+
+async def _shake_hands(
+    tls: ssl.SSLObject, sock: socket.socket, received: ssl.MemoryBIO, to_send: ssl.MemoryBIO
+) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            tls.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError:
+            with suppress(OSError):  # the alert tells the server what is wrong
+                await loop.sock_sendall(sock, to_send.read())
+            raise
+        await loop.sock_sendall(sock, to_send.read())
+        data = await loop.sock_recv(sock, _PIECE)
+        if not data:
+            raise ConnectionResetError("the server hung up in the TLS handshake")
+        received.write(data)
+    await loop.sock_sendall(sock, to_send.read())
 
 
 async def _speaks_http(at: SocketAddress) -> bool:
