@@ -95,6 +95,15 @@ class GuardedTls:
         finally:
             self._counted = self._incoming.pending
 
+    def getpeercert(self, binary_form: bool = False) -> Any:
+        """Return the certificate, as a dictionary only once a request has gone out.
+
+        Event loops ask for one before, and keep it: a megabyte if it has thousands of names.
+        """
+        if self.socket is None and not binary_form:
+            return {}
+        return self._tls.getpeercert(binary_form)
+
     def read(self, *args: Any) -> Any:
         """Return what has arrived of the response, or its length when it went into a buffer."""
         if not self._incoming.pending and not self._tls.pending():

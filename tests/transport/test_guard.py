@@ -140,11 +140,21 @@ def test_farewell_is_sent_and_not_waited_for() -> None:
     assert pair.server.read(100) == b""
 
 
+def test_the_certificate_is_given_as_it_came() -> None:
+    """No dictionary is made of it before a request: event loops would keep it, however large."""
+    pair = Pair(Budget())
+    pair.shake_hands()
+    assert pair.client.getpeercert() == {}
+    assert isinstance(pair.client.getpeercert(binary_form=True), bytes)
+
+
 def test_all_else_is_as_it_was() -> None:
     """What asyncio, uvloop and people ask a connection for is there."""
     pair = Pair(Budget())
     pair.shake_hands()
     assert isinstance(pair.client, GuardedTls)
+    pair.client.socket = socket.socket()
+    pair.client.socket.close()
     certificate = pair.client.getpeercert()
     assert ("DNS", NAME) in certificate["subjectAltName"]
     assert pair.client.version() == "TLSv1.3"
