@@ -14,7 +14,7 @@ from pathlib import Path
 from matrix_resolve import CacheEntry, CacheError, Question, open_resolver
 
 
-class SqliteCache:
+class TableCache:
     """Keeps entries in an SQLite database until their `keep_until`."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
@@ -56,7 +56,7 @@ class SqliteCache:
 async def main(path: Path, name: str) -> None:
     """Resolve a name; run it twice, and the second time nothing is asked."""
     with closing(sqlite3.connect(path)) as database:
-        async with open_resolver(cache=SqliteCache(database)) as resolver:
+        async with open_resolver(cache=TableCache(database)) as resolver:
             print((await resolver.resolve(name)).explain())
 
 

@@ -512,14 +512,14 @@ async def test_custom_cache(federation: LoopbackFederation, tmp_path: Path) -> N
     module = example("custom_cache")
     for _ in range(2):
         with closing(sqlite3.connect(tmp_path / "answers.sqlite")) as database:
-            cache = module.SqliteCache(database)
+            cache = module.TableCache(database)
             async with federation.resolver(cache=cache) as resolver:
                 resolution = await resolver.resolve("example.org")
     assert resolution.host_header == "matrix.example.org:443"
     assert resolution.trail[0].from_cache
     assert len(federation.requests) == 1
     with closing(sqlite3.connect(":memory:")) as database:
-        cache = module.SqliteCache(database)
+        cache = module.TableCache(database)
         question = AskWellKnown("example.org")
         database.execute("INSERT INTO answers VALUES (?, 'foreign', 9e9)", (question.key,))
         with pytest.raises(CacheError):
