@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from socket import create_connection, create_server
 
-import pytest
 import trustme
 from programs import IP, Server, not_installed
 
@@ -226,15 +225,10 @@ def free_port() -> int:
 def running_site(
     program: Program, directory: Path, setup: Setup, homeserver_ca: bytes | None = None
 ) -> Iterator[SiteServer]:
-    """Give a web server that runs; without one installed the test is skipped, in CI it fails.
-
-    Caddy, which is large, may be missing in CI too.
-    """
+    """Give a web server that runs; without one installed the test is skipped, in CI it fails."""
     name = EXECUTABLES[program]
     executable = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
     if executable is None:
-        if program is Program.CADDY:
-            pytest.skip(f"{name} is not installed")
         not_installed(name)
     server = SiteServer(program, executable, directory, setup, homeserver_ca)
     try:
