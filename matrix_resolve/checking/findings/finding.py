@@ -1,6 +1,7 @@
 """What a check says: one finding, with how grave it is and what to do about it."""
 
 from collections.abc import Iterable
+from inspect import cleandoc
 from typing import Final
 
 from attrs import Attribute, field, frozen
@@ -51,7 +52,7 @@ class Finding:
 
 # One table tells it all: here, in the catalogue, and at the command line.
 Finding.__doc__ = "\n".join(
-    ((Finding.__doc__ or "").rstrip(), "", *(f"    {line}" for line in catalogue_lines()))
+    (cleandoc(Finding.__doc__ or ""), "", *(f"- {line}" for line in catalogue_lines()))
 )
 
 
