@@ -5,6 +5,7 @@ Not collected with the tests: test_contract.py runs it, and wants those rules to
 
 import asyncio
 import json
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -259,3 +260,13 @@ class MixesHosts(Fetcher):
         self.asked = hostname
         await asyncio.sleep(0)
         return await self.inner.fetch(self.asked)
+
+
+@fetcher_fault("test_nothing_is_left_open")
+class LeavesOpen(Fetcher):
+    async def fetch(self, hostname: str, /) -> HttpResponse:
+        try:
+            return await self.inner.fetch(hostname)
+        except asyncio.CancelledError:
+            socket.socket()
+            raise

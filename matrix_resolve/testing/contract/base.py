@@ -1,7 +1,10 @@
 """What all contracts share: who is collected, what is given by subclasses, how long is waited."""
 
 import asyncio
-from collections.abc import Callable
+import gc
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import pytest
@@ -54,3 +57,18 @@ async def steps(count: int) -> None:
     """Let other tasks go so many steps forward."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+@contextmanager
+def nothing_left_open() -> Iterator[None]:
+    """Fail if meanwhile something was dropped that should have been closed.
+
+    Without this a later test would be blamed, or nobody where warnings are no errors.
+    """
+    gc.collect()  # what others have dropped
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ResourceWarning)
+        yield
+        gc.collect()
+    left = [str(each.message) for each in caught if issubclass(each.category, ResourceWarning)]
+    assert not left, "leaves open what it had opened"

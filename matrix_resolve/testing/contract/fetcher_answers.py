@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from matrix_resolve.errors import AddressLookupError, WellKnownFetchError
-from matrix_resolve.testing.contract.base import may_be_given
+from matrix_resolve.testing.contract.base import may_be_given, nothing_left_open
 from matrix_resolve.testing.contract.fetching import DOCUMENT, NAME, FetchingContract
 from matrix_resolve.testing.loopback.behaviours import (
     CutShort,
@@ -156,6 +156,22 @@ class AnswersContract(FetchingContract):
         await self.ended(fetch)
         assert fetch.cancelled()
         assert (await self.fetched(fetcher)).status == 200
+
+    @pytest.mark.parametrize("moment", _MUTE)
+    async def test_nothing_is_left_open(
+        self, fetcher: Any, loopback_federation: "LoopbackFederation", moment: str
+    ) -> None:
+        """Who is cancelled closes the connection, be it in the midst of a TLS handshake."""
+        loopback_federation.add(NAME, well_known=_MUTE[moment])
+        with nothing_left_open():
+            await self._given_up(fetcher, loopback_federation)
+
+    async def _given_up(self, fetcher: Any, federation: "LoopbackFederation") -> None:
+        """Cancel a fetch where it waits; its task goes with this, as do the frames in it."""
+        fetch = asyncio.ensure_future(fetcher.fetch(NAME))
+        await self.happens(lambda: federation.connections or fetch.done())
+        await asyncio.sleep(0.05)  # to where it has to wait
+        await self.ended(fetch)
 
     async def test_many_at_once(
         self, fetcher: Any, loopback_federation: "LoopbackFederation"

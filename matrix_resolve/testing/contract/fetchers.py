@@ -22,6 +22,10 @@ class WellKnownFetcherContract(AnswersContract, LimitsContract):
     What the servers need of a fetcher: that it looks hosts up at `nameserver`, dials what
     `connect_to` holds for (host, port) in place of the addresses, and trusts that authority alone.
 
+    One that is given an `AddressLookup` in place of a name server takes that of
+    `async with loopback_federation.dns_lookup() as addresses`. `time_limit` (seconds) is for the
+    whole fetch.
+
     `guarded_fetcher` is the same with `AddressPolicy()`; without it, the rule about forbidden
     addresses is skipped.
     """
