@@ -96,8 +96,14 @@ class WellKnownFetcher(Protocol):
         where `next_hop()` says. A fetcher MUST hold the address policy itself: nobody else sees
         what it dials, so it looks each host up, of each hop too, and dials an address that
         `AddressPolicy.allows()`, that very one. A body longer than the resolver accepts may be cut
-        off anywhere past that. Raises `WellKnownFetchError(reason, temporary=...)`; may let
-        `AddressLookupError` through when the host's addresses could not be found out.
+        off anywhere past that. Whoever is cancelled leaves no socket open, in the midst of a TLS
+        handshake either.
+
+        Raises `WellKnownFetchError(reason, temporary=...)`; may let `AddressLookupError` through
+        when the host's addresses could not be found out. Definite (`temporary=False`) are a
+        redirect that `next_hop()` refuses, too many redirects, and a host all of whose addresses
+        are forbidden. All other trouble is temporary: no address, no connection, a bad certificate,
+        a time-out, a broken response.
         """
         ...
 
@@ -135,7 +141,8 @@ class AddressLookup(Protocol):
         """Return the addresses of `hostname`, an absolute DNS name, both families.
 
         A reply without addresses says that none exist. Raises `AddressLookupError` when that
-        could not be found out.
+        could not be found out. When only one family failed, the other's addresses will do, if it
+        has any.
         """
         ...
 
@@ -154,11 +161,22 @@ class AnswerCache(Protocol):
         ...
 
     async def put(self, question: Question, entry: CacheEntry, /) -> None:
-        """Keep `entry`, at most until its `keep_until`; it may be deleted before."""
+        """Keep `entry`, at most until its `keep_until`; it may be deleted before.
+
+        It takes the place of the one before. Where processes share a store their entries come in
+        any order: there the better one of both may be kept, as
+        `matrix_resolve.core.entries.reconciled` chooses, so that the failure of one does not take
+        the place of a good answer that another has just put.
+        """
         ...
 
     async def delete(self, question: Question, /) -> None:
-        """Delete what is kept about `question`, if anything is, or is being put just now."""
+        """Delete what is kept about `question`, if anything is, or is being put just now.
+
+        A store with several connections may see a `put` that began earlier only after this: it
+        notes when it deleted, and keeps no entry whose `asked_at` is not later, or else does one
+        after the other.
+        """
         ...
 
 

@@ -81,7 +81,9 @@ class AddressReply:
 
     They may be given as text, too.
 
-    `ttl` as in `SrvReply`. `canonical_name` is what an alias leads to, None if it is no alias.
+    `ttl` as in `SrvReply`, the smaller one of both families; while one has addresses, the negative
+    TTL of the other does not count. `canonical_name` is what an alias leads to, None if it is no
+    alias.
     """
 
     addresses: Sequence[IPAddress] = field(converter=_addresses)

@@ -73,10 +73,10 @@ def next_hop(url: str, status: int, location: str | None) -> str | None:
         next_hop("https://a.example/x", 200, None)  # None
 
     `url` is what was asked, `location` the `Location` header if there was one. References are
-    resolved as RFC 3986, 5.2 says, the fragment is left out; `HttpsUrl` takes the URL apart. Raises
-    `WellKnownFetchError` (not temporary) for a redirect that must not be followed: no or a
-    malformed `Location`, another scheme than https, userinfo, a host that is no host name or an
-    IP address in disguise. The caller counts hops and notices loops.
+    resolved as RFC 3986, 5.2 says, the fragment is left out; `matrix_resolve.core.urls.HttpsUrl`
+    takes the URL apart. Raises `WellKnownFetchError` (not temporary) for a redirect that must not
+    be followed: no or a malformed `Location`, another scheme than https, userinfo, a host that is
+    no host name or an IP address in disguise. The caller counts hops and notices loops.
     """
     if status not in REDIRECTS:
         return None
