@@ -234,6 +234,22 @@ class PutsLate(Good):
         await super().put(question, entry)
 
 
+@cache_fault("test_delete_while_a_put_is_under_way")
+class ConnectionsOvertake(Good):
+    """The second of two connections is opened when the first is busy, and slower."""
+
+    busy, second = 0, False
+
+    async def put(self, question: Question, entry: CacheEntry, /) -> None:
+        self.busy += 1
+        self.second |= self.busy > 1
+        if self.second:
+            await asyncio.sleep(0.001)
+        await super().put(question, entry)
+        await asyncio.sleep(0)
+        self.busy -= 1
+
+
 @cache_fault("test_many_at_once")
 class OneAtATime(Good):
     busy = False
