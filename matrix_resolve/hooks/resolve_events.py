@@ -18,8 +18,9 @@ class ResolveBegun:
     """A `resolve()` begins: told in its caller's context, as is how it ends.
 
     One `Resolved` or `ResolveFailed` follows. What it asks is told in a task of the question's
-    own, which has the context of the one that began the question. For what is no server name
-    nothing is told.
+    own, which has the context of the one that began the question: others that wait for the same
+    answer are told of no question, and a refresh in the background is told there after the end.
+    For what is no server name nothing is told.
     """
 
     server_name: ServerName
