@@ -261,11 +261,11 @@ class TestExample(Ours, SharedCacheContract):
     @pytest.fixture
     def opens(self, example: Any) -> Iterator[Opens]:
         with closing(sqlite3.connect(":memory:")) as database:
-            yield lambda: example.SqliteCache(database)
+            yield lambda: example.TableCache(database)
 
     @pytest.fixture
     def broken_cache(self, example: Any) -> Any:
         database = sqlite3.connect(":memory:")
-        cache = example.SqliteCache(database)
+        cache = example.TableCache(database)
         database.close()
         return cache
