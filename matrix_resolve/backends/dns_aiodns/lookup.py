@@ -1,6 +1,5 @@
 """SRV records and addresses, by aiodns."""
 
-import asyncio
 import os
 from collections.abc import Sequence
 from ipaddress import ip_address
@@ -17,8 +16,6 @@ from matrix_resolve.core.names import MAX_HOSTNAME, IPAddress, parse_ip_literal
 from matrix_resolve.errors import AddressLookupError, BackendError, SrvLookupError, shown
 from matrix_resolve.interfaces import AddressReply, SrvRecord, SrvReply
 
-# So long the addresses of one family wait for those of the other.
-_OTHER_FAMILY: Final = 0.5
 # So many addresses of a family are given; a message holds 4,000, and few of them are ever dialled.
 _MOST: Final = 256
 _LOOPBACK: Final = (ip_address("127.0.0.1"), ip_address("::1"))
@@ -101,19 +98,18 @@ class AiodnsLookup(Closeable):
         found: list[Found] = []
         failures: list[NoAnswerError] = []
         families: list[Tries] = []
-        waiting = asyncio.get_running_loop().call_later(
-            self._timeout * _OTHER_FAMILY, _end_waiting, families
-        )
         try:
             for kind in ("A", "AAAA"):
                 families.append(self._servers.begin(hostname, kind))
+            first, second = families
+            first.beside(second)
+            second.beside(first)
             for family in families:
                 try:
                     found.append(await family.answer)
                 except NoAnswerError as error:
                     failures.append(error)
         finally:
-            waiting.cancel()
             await self._servers.end(*families)
         if failures and not any(one.data for one in found):
             raise failures[0]
@@ -141,18 +137,6 @@ class AiodnsLookup(Closeable):
         # c-ares would cut the name at a NUL, and read a backslash as an escape.
         if "\0" in name or "\\" in name or not name.isascii():
             raise failure(f"{shown(name)} is no DNS name", temporary=False)
-
-
-def _end_waiting(families: Sequence[Tries]) -> None:
-    """Let the addresses of one family do, if they are there by now."""
-    if any(_has_addresses(family.answer) for family in families):
-        for family in families:
-            family.fail(NoAnswerError("the other family has addresses"))
-
-
-def _has_addresses(answer: asyncio.Future[Found]) -> bool:
-    told = answer.done() and not answer.cancelled() and answer.exception() is None
-    return told and bool(answer.result().data)
 
 
 def _reply(families: Sequence[Found]) -> AddressReply:

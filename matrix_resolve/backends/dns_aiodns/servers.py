@@ -10,7 +10,7 @@ import pycares
 
 from matrix_resolve.backends.dns_aiodns.answers import Found, NoAnswerError
 from matrix_resolve.backends.dns_aiodns.channels import Server, system_servers
-from matrix_resolve.backends.dns_aiodns.tries import Known, Tries
+from matrix_resolve.backends.dns_aiodns.tries import Known, Planned, Tries, planned
 from matrix_resolve.errors import shown
 
 # So many seconds pass between two looks at which servers the system has.
@@ -44,6 +44,7 @@ class Servers:
         self._system = system
         self._clock = clock
         self._known: dict[str, Known] = {}
+        self._plan: Sequence[Planned] = ()
         self._look_at: float | None = None
         self._gone: list[Server] = []  # the system's no longer, but perhaps still answering
         self._closed = False
@@ -68,10 +69,13 @@ class Servers:
     def begin(self, name: str, kind: str) -> Tries:
         """Ask, and return what waits for the answer; give it to `end` in any case."""
         self._look()
-        now = self._clock()
-        # In the order given, but those that were silent last: the sort is stable.
-        order = sorted(self._known.values(), key=lambda known: known.comes_last(now))
-        return Tries(name, kind, order, self._timeout, self._clock)
+        now, plan = self._clock(), self._plan
+        # In the order given, but those that were silent last.
+        last = [known for known in self._known.values() if known.comes_last(now)]
+        if last:
+            first = [known for known in self._known.values() if known not in last]
+            plan = planned([*first, *last])
+        return Tries(name, kind, plan, self._timeout, self._clock)
 
     async def end(self, *questions: Tries) -> None:
         """Wait for them no longer, and close the channels that are needed no more."""
@@ -101,6 +105,7 @@ class Servers:
             spelling: before.get(spelling) or Known(Server(spelling, self._timeout))
             for spelling in spellings
         }
+        self._plan = planned([*self._known.values()])
         self._gone += [before[spelling].server for spelling in before.keys() - self._known.keys()]
 
 

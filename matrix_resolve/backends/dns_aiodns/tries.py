@@ -13,6 +13,8 @@ from matrix_resolve.backends.dns_aiodns.channels import Answering, Server
 
 # Of the time of a question; the rest is for telling what was found out by then.
 _SHARE: Final = 0.97
+# So long the addresses of one family wait for those of the other.
+_BESIDE: Final = 0.5
 # When it is tried, in shares of its time: at once at the first server; then there once more (a
 # datagram may be lost) and, step by step, at the others; and later at all of them anew.
 _STEP: Final = 0.04
@@ -63,7 +65,7 @@ class Known:
 
 
 class Tries:
-    """The tries of one question, at `servers` in their order. The first is made at once.
+    """The tries of one question, made as in `plan`, the first at once.
 
     `timeout` in seconds is the question's time. It is no task: each answer and a timer carry it on,
     until `answer` is done with what was found, or with a `NoAnswerError` when all servers have
@@ -74,7 +76,7 @@ class Tries:
         self,
         name: str,
         kind: str,
-        servers: Sequence[Known],
+        plan: "Sequence[Planned]",
         timeout: float,
         clock: Callable[[], float],
     ) -> None:
@@ -85,12 +87,14 @@ class Tries:
         self._timeout = timeout
         self._clock = clock
         self._began = clock()
-        self._plan = planned(servers)
+        self._ends = timeout * _SHARE  # seconds after it began
+        self._plan = list(plan)
         self._under_way: dict[Answering, tuple[Known, float]] = {}  # asked whom, and when
         self._asked_at: dict[Known, float] = {}
         self._asked_alone: set[Known] = set()
         self._failed: dict[Known, str] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._other: Tries | None = None
         self._go_on()
 
     def fail(self, error: Exception) -> None:
@@ -98,9 +102,14 @@ class Tries:
         if not self.answer.done():
             self.answer.set_exception(error)
 
+    def beside(self, other: "Tries") -> None:
+        """Be one of two of which one will do: when that finds something, wait half as long."""
+        self._other = other
+
     async def give_up(self) -> None:
         """Wait for no more answers."""
         self._stop_timer()
+        self._other = None
         self.answer.cancel()  # of one that has failed already, asyncio then tells nothing either
         for answering in self._under_way:
             answering.cancel()
@@ -114,7 +123,7 @@ class Tries:
         passed = self._clock() - self._began
         while self._plan and (not self._under_way or self._timeout * self._plan[0][0] <= passed):
             self._try(self._plan.pop(0)[1])
-        rest = self._timeout * _SHARE - passed
+        rest = self._ends - passed
         if not self._under_way:
             told = "; ".join(dict.fromkeys(self._failed.values()))
             self.fail(NoAnswerError(told or f"no answer within {self._timeout:g} s"))
@@ -123,6 +132,17 @@ class Tries:
             self._timer = self._loop.call_later(min(due, rest), self._go_on)
         elif not any(answering.done() for answering in self._under_way):  # else it has just come
             self.fail(NoAnswerError(f"no answer within {self._timeout:g} s"))
+
+    def _will_not_miss(self) -> None:
+        """The other one has found something."""
+        self._ends = self._timeout * _BESIDE
+        if not self._plan and not self.answer.done():  # else it is seen to with the next try
+            self._go_on()
+
+    def _hurry(self) -> None:
+        """Make the next try now."""
+        if self._plan and not self.answer.done():
+            self._try(self._plan.pop(0)[1])
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -146,13 +166,17 @@ class Tries:
             self._stop_timer()
             self._compare()
             self.answer.set_result(found)
+            if found.data and self._other is not None:
+                self._other._will_not_miss()
 
     def _try(self, known: Known) -> None:
-        # What was seen in a channel shortens the next tries there: only the first may be short.
-        patient = known in self._asked_at
+        is_first = known not in self._asked_at
         self._asked_at.setdefault(known, self._clock())
         try:
-            answering = known.server.ask(self._name, self._kind, patient=patient)
+            if is_first:
+                answering = known.server.ask(self._name, self._kind, self._hurry)
+            else:
+                answering = known.server.ask_again(self._name, self._kind)
         except (NoAnswerError, pycares.AresError, OSError) as error:
             self._fail(known, str(error.args[-1]) if error.args else type(error).__name__)
         else:
@@ -217,8 +241,12 @@ class Tries:
             known.silent(asked_at, now)
 
 
-def planned(servers: Sequence[Known]) -> list[tuple[float, Known]]:
-    """Return when which server is asked, in shares of a question's time."""
+Planned = tuple[float, Known]
+"""A try: when it is made, in shares of a question's time, and at which server."""
+
+
+def planned(servers: Sequence[Known]) -> list[Planned]:
+    """Return the tries that are made at servers, the best of which comes first."""
     first = [(_STEP * place, known) for place, known in enumerate(servers)]
     again = max(_AGAIN, _STEP * len(servers))
     return [
