@@ -255,6 +255,23 @@ def is_prompt(method: Callable[..., Any]) -> bool:
     return getattr(method, "_is_prompt", False) is True
 
 
+def punctual(method: _Method) -> _Method:
+    """Mark a fetcher's or a lookup's method that is over in time, and at once when cancelled.
+
+    That is within `timeout` seconds, an attribute of the plug-in, whatever the other side does. A
+    resolver that would wait as long then needs no task and no timer of its own around it. One
+    that overrides it is not marked.
+    """
+    method.__dict__["_is_punctual"] = True
+    return method
+
+
+def is_punctual(method: Any, seconds: float) -> bool:
+    """Return whether a method is marked by `punctual`, and over within so many seconds."""
+    is_marked = getattr(method, "_is_punctual", False) is True
+    return is_marked and method.__self__.timeout <= seconds
+
+
 class Clock(Protocol):
     """Tells the time; the standard library's `time` module is one."""
 

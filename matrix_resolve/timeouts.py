@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any, Final, TypeVar
 
+from matrix_resolve.core.parts import check_awaitable, check_reply
 from matrix_resolve.errors import BackendError, written
+from matrix_resolve.interfaces import is_punctual
 
 LINGER: Final = 2.0
 """How long (seconds) is waited for what does not end when it is cancelled, before that is told."""
@@ -93,6 +95,28 @@ async def within(
             left.take(task)
         del task  # or what it raises and this frame would hold each other
     raise failure(f"no answer within {seconds:g} s")
+
+
+async def reply_of(
+    plugin: object,
+    method: str,
+    asked: str,
+    wanted: type[_T],
+    *,
+    seconds: float,
+    failure: type[BackendError],
+    left: LeftBehind = _LEFT_BEHIND,
+) -> _T:
+    """Return what a plug-in's method replies within so many seconds.
+
+    `failure` is raised after that, and `TypeError` for what is not `wanted`. One whose method is
+    `punctual`, and as quick, keeps the time itself.
+    """
+    ask = getattr(plugin, method)
+    coming: Awaitable[_T] = check_awaitable(plugin, method, ask(asked))
+    if not is_punctual(ask, seconds):
+        coming = within(seconds, coming, failure, left)
+    return check_reply(plugin, method, await coming, wanted)
 
 
 def _set(over: "asyncio.Future[None]") -> None:

@@ -19,9 +19,9 @@ PACKAGE = Path(matrix_resolve.__file__).parent
 
 # A module may import what stands in its own layer or in one before it.
 LAYERS = (
-    ("errors", "policy", "timeouts"),
+    ("errors", "policy"),
     ("core",),
-    ("interfaces",),
+    ("interfaces", "timeouts"),
     ("hooks", "transport", "backends"),
     ("resolver",),
     ("compose",),

@@ -12,12 +12,18 @@ import aiohttp
 from matrix_resolve.core.addresses import AddressPolicy, interleaved
 from matrix_resolve.core.closeable import Closeable
 from matrix_resolve.core.names import IPAddress
-from matrix_resolve.core.parts import check_part, check_reply
+from matrix_resolve.core.parts import check_part
 from matrix_resolve.core.urls import HttpsUrl
 from matrix_resolve.core.well_known import REDIRECTS, next_hop
 from matrix_resolve.errors import AddressLookupError, WellKnownFetchError
-from matrix_resolve.interfaces import AddressLookup, AddressReply, HttpResponse, heard_from_peer
-from matrix_resolve.timeouts import within
+from matrix_resolve.interfaces import (
+    AddressLookup,
+    AddressReply,
+    HttpResponse,
+    heard_from_peer,
+    punctual,
+)
+from matrix_resolve.timeouts import reply_of
 from matrix_resolve.transport.attempts import Budget, SocketAddress
 from matrix_resolve.transport.connections import Connections, affordable
 from matrix_resolve.transport.dialling import Dialling
@@ -88,7 +94,8 @@ class AiohttpWellKnownFetcher(Closeable):
         self._addresses = addresses
         self._address_policy = AddressPolicy() if address_policy is None else address_policy
         self._ssl_context = ssl_context
-        self._timeout = timeout
+        self.timeout: Final = timeout
+        """Seconds of a whole fetch."""
         self._connect_timeout = connect_timeout
         self._dns_timeout = dns_timeout
         self._max_redirects = max_redirects
@@ -137,6 +144,7 @@ class AiohttpWellKnownFetcher(Closeable):
             self._dialler = Dialler(self._session, self._connections, self._connect_to)
         return self._dialler
 
+    @punctual
     async def fetch(self, hostname: str, /) -> HttpResponse:
         """Return the final response to the well-known request for `hostname`.
 
@@ -154,7 +162,7 @@ class AiohttpWellKnownFetcher(Closeable):
         followed. Raises what `fetch` raises, and `ValueError` for what is no https URL.
         """
         dialler = self._open_session()
-        whole = asyncio.timeout(self._timeout)
+        whole = asyncio.timeout(self.timeout)
         try:
             async with whole:
                 self._under_way.add(whole)
@@ -162,7 +170,7 @@ class AiohttpWellKnownFetcher(Closeable):
         except TimeoutError as error:
             if not whole.expired():
                 raise
-            late = f"no response within {self._timeout:g} s"
+            late = f"no response within {self.timeout:g} s"
             raise WellKnownFetchError(
                 "the fetcher was closed" if self._closed else late,
                 own_trouble=self._connections.is_full(),  # it may have waited for that all the time
@@ -250,9 +258,14 @@ class AiohttpWellKnownFetcher(Closeable):
         if at.ip_address is not None:
             found: tuple[IPAddress, ...] = (at.ip_address,)
         else:
-            lookup = self._addresses.lookup_addresses(at.host)
-            reply = await within(self._dns_timeout, lookup, AddressLookupError)
-            check_reply(self._addresses, "lookup_addresses", reply, AddressReply)
+            reply = await reply_of(
+                self._addresses,
+                "lookup_addresses",
+                at.host,
+                AddressReply,
+                seconds=self._dns_timeout,
+                failure=AddressLookupError,
+            )
             found = tuple(reply.addresses)
         if not found:
             raise WellKnownFetchError(f"{at.host} has no addresses")

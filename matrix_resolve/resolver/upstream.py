@@ -7,7 +7,6 @@ from matrix_resolve.core.addresses import MAX_KEPT, interleaved
 from matrix_resolve.core.http_caching import retry_after, stated_lifetime
 from matrix_resolve.core.lifetimes import Learned
 from matrix_resolve.core.names import MAX_HOSTNAME
-from matrix_resolve.core.parts import check_awaitable, check_reply
 from matrix_resolve.core.questions import (
     Addresses,
     AddressesFailed,
@@ -36,7 +35,7 @@ from matrix_resolve.interfaces import (
 )
 from matrix_resolve.policy import Policy
 from matrix_resolve.resolver.slots import FetchSlots
-from matrix_resolve.timeouts import LeftBehind, within
+from matrix_resolve.timeouts import LeftBehind, reply_of
 
 
 class Upstream:
@@ -76,14 +75,15 @@ class Upstream:
     async def _ask_well_known(self, question: AskWellKnown) -> Learned:
         policy = self._policy
         try:
-            fetching = self._well_known.fetch(question.hostname)
-            response = await within(
-                policy.well_known_timeout,
-                check_awaitable(self._well_known, "fetch", fetching),
-                WellKnownFetchError,
-                self._left,
+            response = await reply_of(
+                self._well_known,
+                "fetch",
+                question.hostname,
+                HttpResponse,
+                seconds=policy.well_known_timeout,
+                failure=WellKnownFetchError,
+                left=self._left,
             )
-            check_reply(self._well_known, "fetch", response, HttpResponse)
         except WellKnownFetchError as error:
             own_trouble = is_own_trouble(error)
             temporary = error.temporary or own_trouble
@@ -102,28 +102,30 @@ class Upstream:
         if len(question.name) > MAX_HOSTNAME:
             return Learned(NoSrvRecords("no records: the name is too long for DNS"))
         try:
-            looking_up = self._srv.lookup_srv(question.name)
-            reply = await within(
-                self._policy.dns_timeout,
-                check_awaitable(self._srv, "lookup_srv", looking_up),
-                SrvLookupError,
-                self._left,
+            reply = await reply_of(
+                self._srv,
+                "lookup_srv",
+                question.name,
+                SrvReply,
+                seconds=self._policy.dns_timeout,
+                failure=SrvLookupError,
+                left=self._left,
             )
-            check_reply(self._srv, "lookup_srv", reply, SrvReply)
         except SrvLookupError as error:
             return Learned(SrvFailed(error.reason))
         return Learned(read_srv_reply(reply), ttl=reply.ttl)
 
     async def _ask_addresses(self, question: AskAddresses) -> Learned:
         try:
-            looking_up = self._addresses.lookup_addresses(question.hostname)
-            reply = await within(
-                self._policy.dns_timeout,
-                check_awaitable(self._addresses, "lookup_addresses", looking_up),
-                AddressLookupError,
-                self._left,
+            reply = await reply_of(
+                self._addresses,
+                "lookup_addresses",
+                question.hostname,
+                AddressReply,
+                seconds=self._policy.dns_timeout,
+                failure=AddressLookupError,
+                left=self._left,
             )
-            check_reply(self._addresses, "lookup_addresses", reply, AddressReply)
         except AddressLookupError as error:
             return Learned(AddressesFailed(error.reason))
         kept = interleaved(reply.addresses)[:MAX_KEPT]

@@ -41,13 +41,18 @@ class HostsFile:
         self._look_at: float | None = None
         self._reading: asyncio.Future[None] | None = None
 
+    def is_being_read(self) -> bool:
+        """See whether it has changed, and return whether it is being read, which may take long."""
+        with suppress(OSError, RuntimeError):  # no descriptor left, no thread: what is known holds
+            self._look()
+        return self._reading is not None and not self._reading.done()
+
     async def find(self, hostname: str, *, within: float | None = None) -> tuple[IPAddress, ...]:
         """Return the addresses of `hostname`, none if the file does not name it.
 
         Raises `TimeoutError` if it has changed, and is not read within that many seconds.
         """
-        with suppress(OSError, RuntimeError):  # no descriptor left, no thread: what is known holds
-            self._look()
+        self.is_being_read()
         if (reading := self._reading) is not None:
             # While it is read, all wait: what it said before may be wrong now. That some of them
             # wait no longer does not end it, or a file that takes long would never be read.

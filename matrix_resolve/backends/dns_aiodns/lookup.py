@@ -14,8 +14,11 @@ from matrix_resolve.core.chains import plain
 from matrix_resolve.core.closeable import Closeable
 from matrix_resolve.core.names import MAX_HOSTNAME, IPAddress, parse_ip_literal
 from matrix_resolve.errors import AddressLookupError, BackendError, SrvLookupError, shown
-from matrix_resolve.interfaces import AddressReply, SrvRecord, SrvReply
+from matrix_resolve.interfaces import AddressReply, SrvRecord, SrvReply, punctual
+from matrix_resolve.timeouts import within
 
+# Of the time of a lookup, how much the hosts file may take, so that this is told.
+_FOR_HOSTS: Final = 0.9
 # So many addresses of a family are given; a message holds 4,000, and few of them are ever dialled.
 _MOST: Final = 256
 _LOOPBACK: Final = (ip_address("127.0.0.1"), ip_address("::1"))
@@ -58,7 +61,8 @@ class AiodnsLookup(Closeable):
         given = None if nameservers is None else [read_nameserver(one) for one in nameservers]
         self._servers = Servers(given, timeout)
         self._hosts = HostsFile(system_hosts_file() if hosts_file is None else Path(hosts_file))
-        self._timeout = timeout
+        self.timeout: Final = timeout
+        """Seconds of one question."""
         self._closed = False
 
     async def aclose(self) -> None:
@@ -66,6 +70,7 @@ class AiodnsLookup(Closeable):
         self._closed = True
         await self._servers.aclose()
 
+    @punctual
     async def lookup_srv(self, name: str, /) -> SrvReply:
         """Return the SRV records of `name`; raise `SrvLookupError` if the lookup fails."""
         if len(name) > MAX_HOSTNAME:
@@ -81,11 +86,17 @@ class AiodnsLookup(Closeable):
         ]
         return SrvReply(records, found.ttl)
 
+    @punctual
     async def lookup_addresses(self, hostname: str, /) -> AddressReply:
         """Return the addresses of `hostname`; raise `AddressLookupError` if the lookup fails."""
         if len(hostname) > MAX_HOSTNAME:
             return AddressReply([])
         self._check(hostname, AddressLookupError)
+        if self._hosts.is_being_read():
+            return await within(self.timeout, self._found(hostname), AddressLookupError)
+        return await self._found(hostname)
+
+    async def _found(self, hostname: str) -> AddressReply:
         if local := await self._local_addresses(hostname):
             return AddressReply(local, 0)
         try:
@@ -123,9 +134,9 @@ class AiodnsLookup(Closeable):
         if name.endswith(".onion"):  # is never found (RFC 7686); c-ares asks nobody
             return ()
         try:
-            found = await self._hosts.find(name, within=self._timeout)
+            found = await self._hosts.find(name, within=self.timeout * _FOR_HOSTS)
         except TimeoutError as error:
-            told = f"the hosts file could not be read within {self._timeout:g} s"
+            told = f"the hosts file could not be read within {self.timeout:g} s"
             raise AddressLookupError(told) from error
         if name == "localhost" or name.endswith(".localhost"):
             return [address for address in found if address.is_loopback] or _LOOPBACK
