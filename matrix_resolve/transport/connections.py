@@ -26,12 +26,15 @@ def affordable(share: float, most: int) -> int:
 class Connections:
     """Opens the sockets of one session, for aiohttp's `socket_factory`: at most `most` at once.
 
+    `keeps`: connections are kept, idle, to be used again.
+
     `receive_buffer` in bytes limits what the kernel takes in unread, so that a server which floods
     us is read in pieces among which other connections have their turn.
     """
 
-    def __init__(self, most: int, *, receive_buffer: int | None = None) -> None:
+    def __init__(self, most: int, *, keeps: bool = True, receive_buffer: int | None = None) -> None:
         self._most = most
+        self.keeps: Final = keeps
         self._receive_buffer = receive_buffer
         self._open = set[Socket]()
         self._promised = 0
@@ -40,6 +43,9 @@ class Connections:
         self._idle: dict[Socket, tuple[Hashable, asyncio.Transport]] = {}
         self._idle_of = Counter[Hashable]()
         self._given_up = set[Socket]()  # closing, to make room
+        # Those that part, and until when they may.
+        self._parting: dict[Socket, tuple[float, asyncio.Transport]] = {}
+        self._cutting: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._open)
@@ -91,6 +97,9 @@ class Connections:
         """Note a connection that waits to be used again."""
         self._idle[sock] = key, transport
         self._idle_of[key] += 1
+        # If somebody waits for whom none has been given up yet, this one is, or one idle longer.
+        if sum(not freed.done() for freed in self._waiting) > len(self._given_up):
+            self.give_up_idle()
 
     def take_idle(self, sock: "Socket") -> None:
         """Hear that a connection is in use, or closed, whether or not it was idle."""
@@ -101,6 +110,23 @@ class Connections:
             if not self._idle_of[key]:
                 del self._idle_of[key]
 
+    def part(self, sock: "Socket", transport: asyncio.Transport) -> None:
+        """Note a connection that is being closed, to be cut off if it does not end in time."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _PARTING
+        self._parting[sock] = until, transport
+        if self._cutting is None:
+            self._cutting = loop.call_at(until, self._cut_off)
+
+    def _cut_off(self) -> None:
+        """Cut off those whose time is over, and wait for that of the others."""
+        loop, self._cutting = asyncio.get_running_loop(), None
+        for until, transport in [*self._parting.values()]:
+            if until > loop.time():
+                self._cutting = loop.call_at(until, self._cut_off)
+                break
+            transport.abort()
+
     def give_up_idle(self) -> None:
         """Close the connection that has been idle longest, if there is one."""
         for sock, (_, transport) in self._idle.items():
@@ -108,11 +134,6 @@ class Connections:
             self._given_up.add(sock)
             transport.abort()
             return
-
-    def make_do(self) -> None:
-        """Give an idle connection up if somebody waits for whom none has been given up yet."""
-        if sum(not freed.done() for freed in self._waiting) > len(self._given_up):
-            self.give_up_idle()
 
     def is_full(self) -> bool:
         """Return whether who wants a connection must wait, or have an idle one given up."""
@@ -123,6 +144,10 @@ class Connections:
         self._open.discard(sock)
         self._given_up.discard(sock)
         self.take_idle(sock)
+        self._parting.pop(sock, None)
+        if self._cutting is not None and not self._parting:
+            self._cutting.cancel()
+            self._cutting = None
         self._wake()
 
     def _wake(self) -> None:
@@ -139,22 +164,19 @@ class Socket(socket.socket):
     def __init__(self, connections: Connections, *args: int) -> None:
         super().__init__(*args)
         self._connections = connections
+        self._key: Hashable = None
 
-    def used(self) -> None:
-        """Hear that a request goes out on this connection."""
+    def used(self, key: Hashable) -> None:
+        """Hear that a request of this kind goes out on this connection."""
+        self._key = key
         self._connections.take_idle(self)
 
-    def released(self, key: Hashable, transport: asyncio.Transport) -> None:
-        """Hear that the request is done with; aiohttp now keeps the connection or closes it."""
-        self._connections.put_idle(self, key, transport)
-        asyncio.get_running_loop().call_soon(self._check, transport)
-
-    def _check(self, transport: asyncio.Transport) -> None:
+    def released(self, transport: asyncio.Transport) -> None:
+        """Hear that the request is done with; aiohttp keeps the connection, or is closing it."""
         if transport.is_closing():
-            self.used()
-            asyncio.get_running_loop().call_later(_PARTING, transport.abort)
+            self._connections.part(self, transport)
         else:
-            self._connections.make_do()
+            self._connections.put_idle(self, self._key, transport)
 
     def close(self) -> None:
         """Close the socket."""

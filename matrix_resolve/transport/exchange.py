@@ -32,18 +32,14 @@ class Request(aiohttp.ClientRequest):
         tls = cast(GuardedTls, transport.get_extra_info("ssl_object"))
         tls.asks(transport, attempt.budget)
         if tls.socket is None:  # those that lost a race for TCP are closed by now
-            tls.socket = sorted(attempt.sockets, key=lambda sock: sock.fileno() >= 0)[-1]
-        sock = tls.socket
-        assert isinstance(sock, Socket)
-        sock.used()
+            sock = sorted(attempt.sockets, key=lambda sock: sock.fileno() >= 0)[-1]
+            assert isinstance(sock, Socket)
+            tls.socket = sock
+        tls.socket.used(attempt.key)
         if "close" in self.headers.get("Connection", "").lower():
             protocol.force_close()  # aiohttp looks for it in the response only (RFC 9112, 9.6)
 
-        def ended() -> None:
-            tls.rest()
-            sock.released(attempt.key, transport)
-
-        conn.add_callback(ended)
+        conn.add_callback(tls.rest)
         return await super().send(conn)
 
 

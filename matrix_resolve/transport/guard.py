@@ -2,13 +2,13 @@
 
 import asyncio
 import math
-import socket
 import ssl
 from contextlib import suppress
 from time import perf_counter
 from typing import Any, Final
 
 from matrix_resolve.transport.attempts import Budget, ConnectionAttempt
+from matrix_resolve.transport.connections import Socket
 from matrix_resolve.transport.tls_words import note_names
 
 # Seconds of a turn of the event loop.
@@ -78,7 +78,7 @@ class GuardedTls:
         self._counted = 0
         self._is_asked = False
         self.budget = budget
-        self.socket: socket.socket | None = None
+        self.socket: Socket | None = None
         self._transport: asyncio.Transport | None = None
 
     def __getattr__(self, name: str) -> Any:

@@ -5,11 +5,12 @@ import ssl
 from typing import Any, Final
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 
 from matrix_resolve.transport.attempts import ConnectionAttempt
 from matrix_resolve.transport.connections import Connections
 from matrix_resolve.transport.exchange import MAX_HEADERS, Request, Response
-from matrix_resolve.transport.guard import GuardedContext, Turn
+from matrix_resolve.transport.guard import GuardedContext, GuardedTls, Turn
 from matrix_resolve.transport.pinning import PinnedResolver
 from matrix_resolve.transport.tls import default_ssl_context
 
@@ -18,7 +19,10 @@ PIECE: Final = 8 * 1024
 
 
 class Connector(aiohttp.TCPConnector):
-    """Tells an attempt when what it dials has been reached; a proxy has to connect us then."""
+    """Tells an attempt when what it dials has been reached; a proxy has to connect us then.
+
+    And a socket, when a request on its connection is done with.
+    """
 
     async def _create_direct_connection(self, *args: Any, **kwargs: Any) -> Any:
         connected = await super()._create_direct_connection(*args, **kwargs)
@@ -26,13 +30,20 @@ class Connector(aiohttp.TCPConnector):
         ConnectionAttempt.current().reached(transport)
         return connected
 
+    def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
+        transport, tls = protocol.transport, None
+        if transport is not None and not transport.is_closing():
+            tls = transport.get_extra_info("ssl_object")
+        super()._release(key, protocol, should_close=should_close)
+        if transport is not None and isinstance(tls, GuardedTls) and tls.socket is not None:
+            tls.socket.released(transport)
+
 
 def open_session(
     connections: Connections,
     *,
     ssl_context: ssl.SSLContext | None = None,
     turn: Turn | None = None,
-    force_close: bool = False,
     keepalive_timeout: float | None = None,
     response_class: type[Response] = Response,
     max_header_lines: int = MAX_HEADERS,
@@ -47,7 +58,7 @@ def open_session(
         resolver=PinnedResolver(),
         use_dns_cache=False,  # it ignores TTLs, and would keep what is no longer pinned
         ssl=GuardedContext(ssl_context or default_ssl_context(), turn),
-        force_close=force_close,
+        force_close=not connections.keeps,
         keepalive_timeout=keepalive_timeout,
         limit=0,  # how many at once is for `connections` to say
         socket_factory=connections,

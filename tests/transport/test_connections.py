@@ -19,13 +19,13 @@ class FakeTransport:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        self.closing = False
+        self.closing = self.aborted = False
 
     def is_closing(self) -> bool:
         return self.closing
 
     def abort(self) -> None:
-        self.closing = True
+        self.closing = self.aborted = True
         asyncio.get_running_loop().call_soon(self.sock.close)
 
 
@@ -48,7 +48,8 @@ async def opened(connections: Connections) -> Socket:
 def idle(sock: Socket, key: str = "key") -> FakeTransport:
     """Have a socket be that of an idle connection."""
     transport: Any = FakeTransport(sock)
-    sock.released(key, transport)
+    sock.used(key)
+    sock.released(transport)
     made: FakeTransport = transport
     return made
 
@@ -79,13 +80,12 @@ async def test_idle_ones_make_room() -> None:
     connections = Connections(3)
     socks = [await opened(connections) for _ in range(3)]
     transports = [idle(sock) for sock in socks]
-    socks[0].used()
     idle(socks[0])
     another = await asyncio.wait_for(opened(connections), HANGS)
     assert [transport.closing for transport in transports] == [False, True, False]
     assert connections.has_idle("key")
-    socks[2].used()
-    socks[0].used()
+    socks[2].used("key")
+    socks[0].used("key")
     assert not connections.has_idle("key")
     for sock in (*socks, another):
         sock.close()
@@ -161,14 +161,22 @@ async def test_what_may_not_dial() -> None:
 async def test_what_does_not_close_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that is closed, but has more to send than is taken, is gone after a while."""
     monkeypatch.setattr("matrix_resolve.transport.connections._PARTING", 0.01)
-    connections = Connections(1)
-    sock = await opened(connections)
-    transport: Any = FakeTransport(sock)
-    transport.closing = True
-    sock.released("key", transport)
-    await asyncio.sleep(0)
+    connections = Connections(3)
+    socks = [await opened(connections) for _ in range(3)]
+    closes, hangs, hangs_too = [FakeTransport(sock) for sock in socks]
+    for sock, transport in zip(socks, (closes, hangs, hangs_too), strict=True):
+        transport.closing = True
+        sock.used("key")
+        sock.released(transport)  # type: ignore[arg-type]
+        await asyncio.sleep(0.001)
     assert not connections.has_idle("key")
-    (await asyncio.wait_for(opened(connections), HANGS)).close()
+    socks[0].close()
+    others = asyncio.gather(*(opened(connections) for _ in range(3)))
+    for sock in await asyncio.wait_for(others, HANGS):
+        sock.close()
+    assert not closes.aborted
+    assert hangs.aborted
+    assert hangs_too.aborted
 
 
 async def test_a_small_receive_buffer() -> None:
