@@ -42,6 +42,9 @@ class Bounded(Generic[_K, _V]):
     def __len__(self) -> int:
         return sum(map(len, self._parts))
 
+    def __bool__(self) -> bool:
+        return self._weight > 0
+
     def get(self, key: _K) -> _V | None:
         """Return the value of `key`, None if there is none; it counts as used."""
         part = self._part(key)

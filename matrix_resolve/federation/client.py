@@ -17,7 +17,7 @@ from matrix_resolve.core.resolution import Resolution
 from matrix_resolve.errors import AddressNotAllowedError, ConnectError
 from matrix_resolve.federation.context import RequestContext
 from matrix_resolve.federation.options import RequestOptions
-from matrix_resolve.federation.outgoing import Outgoing, checked_timeout
+from matrix_resolve.federation.outgoing import Limits, Outgoing
 from matrix_resolve.federation.response import FederationResponse
 from matrix_resolve.federation.target import Attempt, TargetRequest, told_of
 from matrix_resolve.federation.telling import tell_failed
@@ -85,7 +85,7 @@ def open_federation_client(
         {} if connect_to is None else connect_to,
         ssl_context=ssl_context,
         keepalive_timeout=keepalive_timeout,
-        timeout=checked_timeout(timeout),
+        limits=Limits.of(timeout),
         connect_timeout=connect_timeout,
         turns=Turns(max_connections, max_connections_per_server),
         max_body=max_body,
@@ -130,7 +130,7 @@ class FederationClient(Closeable):
         dialler: Dialler,
         parts: AsyncExitStack,
         *,
-        timeout: aiohttp.ClientTimeout,
+        limits: Limits,
         connect_timeout: float,
         turns: Turns,
         max_body: int,
@@ -140,7 +140,7 @@ class FederationClient(Closeable):
         self._hooks = resolver.hooks
         self._dialler = dialler
         self._parts = parts
-        self._timeout = timeout
+        self._limits = limits
         self._connect_timeout = connect_timeout
         self._max_body = max_body
         self._proxy = proxy
@@ -192,7 +192,7 @@ class FederationClient(Closeable):
             method,
             path,
             {**kwargs},
-            timeout=self._timeout,
+            limits=self._limits,
             max_body=self._max_body,
         )
         return RequestContext(outgoing, self._turns, self._send, self._under_way, self._hooks)
@@ -201,7 +201,7 @@ class FederationClient(Closeable):
         """Go through the targets, and once more through those of a fresh resolution."""
         rounds = _Rounds()
         for last in (False, True):
-            request.awaits = "answer to where it is"
+            request.waits_for("answer to where it is")
             resolution = await self._resolver.resolve(request.server_name)
             if not last:
                 self._unreachable.check_server(resolution)
@@ -233,7 +233,7 @@ class FederationClient(Closeable):
             )
             response = None
             try:
-                request.awaits = f"connection to {target}"
+                request.waits_for("connection to", target)
                 response = await request_to.response()
                 only_forbidden = False
             except AddressNotAllowedError as error:

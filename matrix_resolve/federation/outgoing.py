@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import aiohttp
+from attrs import evolve, frozen
 from multidict import CIMultiDict
 
 from matrix_resolve.core.names import ServerName
+from matrix_resolve.core.resolution import Target
 from matrix_resolve.errors import shown
 
 _REFUSED: Final = frozenset(
@@ -22,7 +24,40 @@ _REFUSED: Final = frozenset(
 _PATH: Final = re.compile(r"/[\x21\x22\x24-\x3e\x40-\x7e]*(\?[\x21\x22\x24-\x7e]+)?")
 # RFC 9110, 5.6.2: what methods and the names of header fields consist of.
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_METHODS: Final = frozenset({"GET", "PUT", "POST", "DELETE"})  # the usual ones are that
 _NOT_IN_VALUES: Final = re.compile(r"[\r\n\0]")
+
+
+@frozen
+class Limits:
+    """How many seconds a request may take, None without a limit.
+
+    In all, for connecting, and on a connection, where aiohttp sees to it.
+    """
+
+    total: float | None
+    connect: float | None
+    on_connection: aiohttp.ClientTimeout
+
+    @classmethod
+    def of(cls, given: Any) -> "Limits":
+        """Return what aiohttp's `timeout` says; `ValueError` for what is no time."""
+        if not isinstance(given, aiohttp.ClientTimeout):
+            given = aiohttp.ClientTimeout(total=given)
+        connecting = _limit(given.connect), _limit(given.sock_connect)
+        return cls(
+            _limit(given.total),
+            min((seconds for seconds in connecting if seconds is not None), default=None),
+            aiohttp.ClientTimeout(
+                total=None, sock_read=_limit(given.sock_read), ceil_threshold=given.ceil_threshold
+            ),
+        )
+
+    def connecting(self, seconds: float | None) -> aiohttp.ClientTimeout:
+        """Return aiohttp's limits, of which so many seconds are for connecting."""
+        if seconds is None:
+            return self.on_connection
+        return evolve(self.on_connection, connect=seconds)
 
 
 class Outgoing:
@@ -38,7 +73,7 @@ class Outgoing:
         path: str,
         kwargs: dict[str, Any],
         *,
-        timeout: aiohttp.ClientTimeout,
+        limits: Limits,
         max_body: int,
     ) -> None:
         if not _REFUSED.isdisjoint(kwargs):
@@ -46,55 +81,47 @@ class Outgoing:
             raise TypeError(f"{refused}: not for a federation request")
         if not _PATH.fullmatch(path):
             raise ValueError(f"not a path that can be sent as it stands: {shown(path)}")
-        if not _TOKEN.fullmatch(method) or method.upper() == "CONNECT":
+        is_method = method in _METHODS or _TOKEN.fullmatch(method)
+        if not is_method or method.upper() == "CONNECT":
             raise ValueError(f"not a method of a federation request: {shown(method)}")
         self.server_name: Final = server_name
         self.method: Final = method
         self.path: Final = path
         self.headers: Final = _headers(kwargs.pop("headers", None))
         self.max_body: Final = max_body
-        self.timeout: Final = (
-            checked_timeout(kwargs.pop("timeout")) if "timeout" in kwargs else timeout
-        )
+        self.limits: Final = Limits.of(kwargs.pop("timeout")) if "timeout" in kwargs else limits
         if "data" in kwargs:
             kwargs["data"] = _repeatable(kwargs["data"])
         self.kwargs: Final = kwargs
-        self.awaits = "turn to be sent"
-        self._began = asyncio.get_running_loop().time()
-        total = self.timeout.total
+        self.waits_for("turn to be sent")
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        total = self.limits.total
         self.ends_at = None if total is None else self._began + total
 
     def is_late(self) -> bool:
         """Return whether the time of the request is used up."""
-        return self.ends_at is not None and asyncio.get_running_loop().time() >= self.ends_at
+        return self.ends_at is not None and self._loop.time() >= self.ends_at
+
+    def waits_for(self, what: str, target: Target | None = None) -> None:
+        """Note what is awaited now, at which target; a time-out tells that."""
+        self._awaited = what, target
 
     def told(self, error: TimeoutError) -> TimeoutError:
         """Return a time-out that tells which server did not give what, after how many seconds."""
         kind = type(error) if isinstance(error, aiohttp.ServerTimeoutError) else TimeoutError
-        return kind(f"{self.server_name}: no {self.awaits} after {self.seconds():.3g} s")
+        what, target = self._awaited
+        at = "" if target is None else f" {target}"
+        return kind(f"{self.server_name}: no {what}{at} after {self.seconds():.3g} s")
 
     def seconds(self) -> float:
         """Return for how many seconds it has been under way."""
-        return asyncio.get_running_loop().time() - self._began
-
-    def limits(self, connect: float | None) -> aiohttp.ClientTimeout:
-        """Return the time that is left, of which `connect` seconds are for connecting."""
-        total = None
-        if self.ends_at is not None:
-            total = max(0.001, self.ends_at - asyncio.get_running_loop().time())
-        given = self.timeout
-        return aiohttp.ClientTimeout(
-            total=total,
-            connect=connect,
-            sock_read=given.sock_read,
-            sock_connect=given.sock_connect,
-            ceil_threshold=given.ceil_threshold,
-        )
+        return self._loop.time() - self._began
 
     @property
     def has_one_try(self) -> bool:
         """Whether the body is an open file, which aiohttp closes (in a while) at any failure."""
-        return _has_file(self.kwargs.get("data"))
+        return "data" in self.kwargs and _has_file(self.kwargs["data"])
 
 
 def _repeatable(data: Any) -> Any:
@@ -124,17 +151,6 @@ def _headers(given: Any) -> CIMultiDict[str]:
     if "Host" in headers:
         raise TypeError("the Host header follows from the server name")
     return headers
-
-
-def checked_timeout(given: Any) -> aiohttp.ClientTimeout:
-    """Return limits in which None is the only one that means none."""
-    if not isinstance(given, aiohttp.ClientTimeout):
-        given = aiohttp.ClientTimeout(total=given)
-    limits = {
-        name: _limit(getattr(given, name))
-        for name in ("total", "connect", "sock_read", "sock_connect")
-    }
-    return aiohttp.ClientTimeout(**limits, ceil_threshold=given.ceil_threshold)
 
 
 def _limit(seconds: float | None) -> float | None:

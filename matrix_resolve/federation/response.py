@@ -1,11 +1,12 @@
 """A response whose body has a limit, and whose time-outs say what they are of."""
 
+import asyncio
 import math
 from types import TracebackType
 
 import aiohttp
 from aiohttp.connector import Connection
-from aiohttp.helpers import BaseTimerContext
+from aiohttp.helpers import BaseTimerContext, TimerContext
 from aiohttp.streams import EMPTY_PAYLOAD
 
 from matrix_resolve.core.resolution import Target
@@ -15,25 +16,29 @@ from matrix_resolve.transport.attempts import ConnectionAttempt
 from matrix_resolve.transport.exchange import Response
 
 
-class _TellingTimer(BaseTimerContext):
-    """Tells what it was that timed out; aiohttp's own timer raises an error without any text."""
+class _BodyTimer(BaseTimerContext):
+    """The time of a request while somebody waits for its body.
 
-    def __init__(self, timer: BaseTimerContext, outgoing: Outgoing) -> None:
-        self._timer = timer
+    aiohttp's would be set all the time, and raises an error without any text.
+    """
+
+    def __init__(self, outgoing: Outgoing, ends_at: float) -> None:
         self._outgoing = outgoing
+        self._ends_at = ends_at
+        self._timer: asyncio.TimerHandle
+        self._waiting: TimerContext
 
     def assert_timeout(self) -> None:
         """Raise `TimeoutError` if the time is over."""
-        try:
-            self._timer.assert_timeout()
-        except TimeoutError as error:
-            raise _told(self._outgoing, error) from error
+        if self._outgoing.is_late():
+            raise _told(self._outgoing, TimeoutError())
 
     def __enter__(self) -> BaseTimerContext:
-        try:
-            self._timer.__enter__()
-        except TimeoutError as error:
-            raise _told(self._outgoing, error) from error
+        self.assert_timeout()
+        loop = asyncio.get_running_loop()
+        self._waiting = TimerContext(loop)
+        self._timer = loop.call_at(self._ends_at, self._waiting.timeout)
+        self._waiting.__enter__()
         return self
 
     def __exit__(
@@ -42,15 +47,16 @@ class _TellingTimer(BaseTimerContext):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
+        self._timer.cancel()
         try:
-            return self._timer.__exit__(exc_type, exc_value, traceback)
+            return self._waiting.__exit__(exc_type, exc_value, traceback)
         except TimeoutError as error:
             raise _told(self._outgoing, error) from error
 
 
 def _told(outgoing: Outgoing, error: TimeoutError) -> TimeoutError:
     """Return a time-out of a body that tells whose it is, after how many seconds."""
-    outgoing.awaits = "rest of the response"
+    outgoing.waits_for("rest of the response")
     return outgoing.told(error)
 
 
@@ -76,8 +82,9 @@ class FederationResponse(Response):
     def answers(self, outgoing: Outgoing) -> None:
         """Be the response to that; to be said before the body is read."""
         self._outgoing = outgoing
-        if self.content is not EMPTY_PAYLOAD:  # which all responses share that have no body
-            self.content._timer = _TellingTimer(self.content._timer, outgoing)
+        # All responses that have no body share one.
+        if outgoing.ends_at is not None and self.content is not EMPTY_PAYLOAD:
+            self.content._timer = _BodyTimer(outgoing, outgoing.ends_at)
 
     async def read(self) -> bytes:
         """Return the body.

@@ -68,12 +68,7 @@ class TargetRequest:
         self._resolution = resolution
         self._tried = tried
         self._proxy = proxy
-        given = outgoing.timeout
-        self._connect_timeout = min(
-            connect_timeout,
-            given.connect or connect_timeout,
-            given.sock_connect or connect_timeout,
-        )
+        self._connect_timeout = min(connect_timeout, outgoing.limits.connect or connect_timeout)
         self.failures: dict[str | None, Failure] = {}
 
     async def response(self) -> FederationResponse | None:
@@ -82,8 +77,7 @@ class TargetRequest:
         Raises `AddressNotAllowedError`, and what happens on a connection.
         """
         outgoing = self._outgoing
-        headers = outgoing.headers.copy()
-        headers["Host"] = self._resolution.host_header
+        outgoing.headers["Host"] = self._resolution.host_header
         if self._proxy and not self._is_new(None):
             return None
         dialling = Dialling(
@@ -101,9 +95,9 @@ class TargetRequest:
             response = await dialling.request(
                 outgoing.method,
                 outgoing.path,
-                headers=headers,
+                headers=outgoing.headers,
                 server_hostname=self._resolution.tls_name.lower(),
-                limits=outgoing.limits,
+                limits=outgoing.limits.connecting,
                 can_repeat=not outgoing.has_one_try,
                 **outgoing.kwargs,
             )
@@ -123,7 +117,7 @@ class TargetRequest:
             raise
 
     def _connected(self) -> None:
-        self._outgoing.awaits = f"response from {self.target}"
+        self._outgoing.waits_for("response from", self.target)
 
     @property
     def attempts(self) -> list[Attempt]:

@@ -43,7 +43,8 @@ class Unreachable:
 
     def delete_target(self, resolution: Resolution, target: Target) -> None:
         """Have a target be as good as any."""
-        self._targets.delete(_key(resolution, target))
+        if self._targets:  # so it seldom is
+            self._targets.delete(_key(resolution, target))
 
     def in_order(self, resolution: Resolution) -> Sequence[Target]:
         """Return the targets, those that failed lately last."""
@@ -63,7 +64,7 @@ class Unreachable:
 
     def check_server(self, resolution: Resolution) -> None:
         """Raise `ConnectError` if a server was found dead a moment ago."""
-        dead = self._servers.look(_name(resolution))
+        dead = self._servers.look(_name(resolution)) if self._servers else None
         if dead is None or dead.way != _way(resolution):
             return
         if asyncio.get_running_loop().time() < dead.until:

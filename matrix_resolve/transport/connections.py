@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import socket
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Hashable
 from typing import Any, Final
 
@@ -41,7 +41,7 @@ class Connections:
         self._waiting = deque[asyncio.Future[None]]()
         # The idle ones, those that have been idle longest first.
         self._idle: dict[Socket, tuple[Hashable, asyncio.Transport]] = {}
-        self._idle_of = Counter[Hashable]()
+        self._idle_of: dict[Hashable, int] = {}
         self._given_up = set[Socket]()  # closing, to make room
         # Those that part, and until when they may.
         self._parting: dict[Socket, tuple[float, asyncio.Transport]] = {}
@@ -91,14 +91,15 @@ class Connections:
 
     def has_idle(self, key: Hashable) -> bool:
         """Return whether a connection of this kind waits to be used again."""
-        return self._idle_of[key] > 0
+        return key in self._idle_of
 
     def put_idle(self, sock: "Socket", key: Hashable, transport: asyncio.Transport) -> None:
         """Note a connection that waits to be used again."""
         self._idle[sock] = key, transport
-        self._idle_of[key] += 1
+        self._idle_of[key] = self._idle_of.get(key, 0) + 1
         # If somebody waits for whom none has been given up yet, this one is, or one idle longer.
-        if sum(not freed.done() for freed in self._waiting) > len(self._given_up):
+        waiting = sum(not freed.done() for freed in self._waiting) if self._waiting else 0
+        if waiting > len(self._given_up):
             self.give_up_idle()
 
     def take_idle(self, sock: "Socket") -> None:
