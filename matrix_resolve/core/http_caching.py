@@ -48,7 +48,9 @@ def stated_lifetime(headers: Headers, received_at: float) -> float | None:
 
 def retry_after(headers: Headers, received_at: float) -> float:
     """Return the seconds that `Retry-After` asks to wait, 0 if it is missing or can't be read."""
-    value = _first(headers, "retry-after") or ""
+    value = _first(headers, "retry-after")
+    if not value:
+        return 0.0
     seconds = _seconds(value)
     if seconds is not None:
         return seconds

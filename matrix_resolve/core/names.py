@@ -27,6 +27,7 @@ _IPV6 = re.compile(r"[0-9A-Fa-f:.]{2,45}")
 _LABEL = re.compile(r"[0-9A-Za-z-]{1,63}")
 # What the URL standard calls "ends in a number": such a host is parsed as an IPv4 address.
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
+_HOSTNAME = re.compile(rf"(?:{_LABEL.pattern}\.)*(?!(?:{_NUMBER.pattern})\Z){_LABEL.pattern}")
 
 
 @frozen(kw_only=True, weakref_slot=False)
@@ -163,6 +164,8 @@ def _parse_ipv6(text: str) -> IPv6Address | None:
 
 def _hostname_fault(text: str) -> str | None:
     """Say why `text` is no DNS host name, or None if it is one."""
+    if len(text) <= MAX_HOSTNAME and _HOSTNAME.fullmatch(text):
+        return None
     if not text:
         return "it has no hostname"
     if len(text) > MAX_HOSTNAME:
@@ -175,6 +178,4 @@ def _hostname_fault(text: str) -> str | None:
             return "a label has more than 63 characters"
         if not _LABEL.fullmatch(label):
             return "the hostname holds characters other than letters, digits, '-' and '.'"
-    if _NUMBER.fullmatch(labels[-1]):
-        return "the last label is a number, so it may be read as an IPv4 address"
-    return None
+    return "the last label is a number, so it may be read as an IPv4 address"

@@ -6,7 +6,7 @@ https://spec.matrix.org/latest/server-server-api/#resolving-server-names
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from matrix_resolve.core.names import ServerName
 from matrix_resolve.core.questions import (
@@ -72,23 +72,21 @@ def decide(
 
     if isinstance(well_known, Delegated):
         delegated = well_known.to
-        outcome: Question | Decision
         # 3.1. The delegated name is an IP literal: that address, its port or 8448.
         if delegated.is_ip_literal:
-            outcome = _directly(Step.WELL_KNOWN_IP_LITERAL, delegated)
+            return _directly(Step.WELL_KNOWN_IP_LITERAL, delegated, delegated_to=delegated)
         # 3.2. The delegated name has a port: its addresses, that port.
-        elif delegated.port is not None:
-            outcome = _directly(Step.WELL_KNOWN_EXPLICIT_PORT, delegated)
+        if delegated.port is not None:
+            return _directly(Step.WELL_KNOWN_EXPLICIT_PORT, delegated, delegated_to=delegated)
         # 3.3, 3.4, 3.5. Otherwise its SRV records, new and deprecated, or port 8448.
-        else:
-            outcome = _through_srv(
-                delegated,
-                answers,
-                Step.WELL_KNOWN_SRV,
-                Step.WELL_KNOWN_LEGACY_SRV if legacy_srv else None,
-                Step.WELL_KNOWN_DEFAULT_PORT,
-            )
-        return evolve(outcome, delegated_to=delegated) if isinstance(outcome, Decision) else outcome
+        return _through_srv(
+            delegated,
+            answers,
+            Step.WELL_KNOWN_SRV,
+            Step.WELL_KNOWN_LEGACY_SRV if legacy_srv else None,
+            Step.WELL_KNOWN_DEFAULT_PORT,
+            delegated_to=delegated,
+        )
 
     # 4, 5, 6. Nothing usable: the server name's own SRV records, new and deprecated, or port 8448.
     return _through_srv(
@@ -96,11 +94,15 @@ def decide(
     )
 
 
-def _directly(step: Step, name: ServerName) -> Decision:
+def _directly(step: Step, name: ServerName, *, delegated_to: ServerName | None = None) -> Decision:
     """Connect to the name itself; `Host` is the name as it stands, with a port if it has one."""
     target = Target(host=name.canonical_host, port=name.port or DEFAULT_PORT)
     return Decision(
-        step=step, host_header=str(name), tls_name=name.canonical_host, candidates=(target,)
+        step=step,
+        host_header=str(name),
+        tls_name=name.canonical_host,
+        candidates=(target,),
+        delegated_to=delegated_to,
     )
 
 
@@ -110,6 +112,8 @@ def _through_srv(
     srv_step: Step,
     legacy_step: Step | None,
     default_step: Step,
+    *,
+    delegated_to: ServerName | None = None,
 ) -> Question | Decision:
     """Follow the SRV records of `name`. They change neither `Host` nor the certificate's name."""
     for step, service in zip((srv_step, legacy_step), SERVICES, strict=True):
@@ -127,9 +131,10 @@ def _through_srv(
                 host_header=name.hostname,
                 tls_name=name.hostname,
                 candidates=tuple(map(_target, answer.records)),
+                delegated_to=delegated_to,
             )
         # No records, or the lookup failed: the next step.
-    return _directly(default_step, name)
+    return _directly(default_step, name, delegated_to=delegated_to)
 
 
 def _target(record: SrvRecord) -> Target:

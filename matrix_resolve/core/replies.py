@@ -15,7 +15,7 @@ def _headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
         raise TypeError("headers must be (name, value) pairs, as a mapping's items() are")
     pairs = tuple(map(tuple, headers))
     for pair in pairs:
-        if len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+        if not (len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], str)):
             raise TypeError("headers must be (name, value) pairs of str")
     return cast(tuple[tuple[str, str], ...], pairs)
 

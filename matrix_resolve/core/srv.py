@@ -83,6 +83,9 @@ def in_order(records: Iterable[_W], rng: random.Random) -> tuple[_W, ...]:
     In the RFC's running sums the weights 0 of a priority share a chance of 1 in (sum + 1); so here
     they weigh 1 together. That draws them seldom, and evenly when there is nothing else.
     """
+    records = tuple(records)
+    if len(records) == 1:
+        return records
     drawn = [(record.priority, rng.expovariate(rate), record) for rate, record in _rated(records)]
     return tuple(record for *_, record in sorted(drawn, key=itemgetter(0, 1)))
 

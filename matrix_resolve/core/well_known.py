@@ -49,7 +49,7 @@ def read_well_known(response: HttpResponse, *, max_body: int) -> Delegated | Not
     except UnicodeDecodeError:
         return unusable("the body is not UTF-8")
     try:
-        document = json.loads(text, parse_constant=_refuse_constant)
+        document = _DECODER.decode(text)
     except (ValueError, RecursionError):  # an integer of 5,000 digits is a plain ValueError
         return unusable("the body is not JSON")
     if not isinstance(document, dict):
@@ -64,6 +64,9 @@ def read_well_known(response: HttpResponse, *, max_body: int) -> Delegated | Not
 
 def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def next_hop(url: str, status: int, location: str | None) -> str | None:

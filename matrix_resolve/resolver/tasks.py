@@ -15,10 +15,13 @@ class Event:
     the same however many wait.
     """
 
+    __slots__ = ("_is_set", "_loop", "_waiters")
+
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop  # to ask which one runs takes a system call on Python 3.11
         self._is_set = False
-        self._waiters: dict[asyncio.Future[None], None] = {}  # in the order in which they came
+        # In the order in which they came; None: nobody has.
+        self._waiters: dict[asyncio.Future[None], None] | None = None
 
     def is_set(self) -> bool:
         """Return whether it has been set."""
@@ -27,21 +30,24 @@ class Event:
     def set(self) -> None:
         """Let go on all who wait for it, now and later."""
         self._is_set = True
-        for waiter in self._waiters:
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
-        self._waiters.clear()
 
     async def wait(self) -> None:
         """Wait until it is set."""
         if self._is_set:
             return
         waiter = self._loop.create_future()
+        if self._waiters is None:
+            self._waiters = {}
         self._waiters[waiter] = None
         try:
             await waiter
         finally:
-            self._waiters.pop(waiter, None)
+            if self._waiters is not None:
+                self._waiters.pop(waiter, None)
 
     async def is_set_by(self, when: float) -> bool:
         """Wait until it is set or the loop's time is `when`; return whether it is set."""
