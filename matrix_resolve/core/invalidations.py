@@ -74,7 +74,8 @@ class Invalidations:
 
         It was invalidated since, or is being deleted.
         """
-        return question in self._being_deleted or self.since(epoch, question.key)
+        is_being_deleted = self._being_deleted and question in self._being_deleted
+        return bool(is_being_deleted) or self.since(epoch, question.key)
 
     def since(self, epoch: int, *keys: str) -> bool:
         """Return whether the answer to a question with one of `keys` was invalidated later."""

@@ -5,9 +5,7 @@ made of a plug-in's reply: a small value that says only what the decision needs.
 its texts are short and printable.
 """
 
-from typing import Any
-
-from attrs import Factory, field, frozen
+from attrs import field, frozen
 from attrs.converters import optional
 
 from matrix_resolve.core.names import IPAddress, ServerName
@@ -27,7 +25,10 @@ def _lowered(name: str) -> str:
 
 
 class _Keyed:
-    """A question: equal to, and as a key the same as, any other with its `key`."""
+    """A question: equal to, and as a key the same as, any other with its `key`.
+
+    That is a stable text in lower case, for caches.
+    """
 
     __slots__ = ()
 
@@ -40,18 +41,16 @@ class _Keyed:
         return hash(self.key)
 
 
-def _key(prefix: str, name: str) -> Any:
-    """Return the field for the stable, lower-case text of a question, for use as a cache key."""
-    key = Factory(lambda question: f"{prefix}:{getattr(question, name)}", takes_self=True)
-    return field(init=False, repr=False, default=key)
-
-
 @frozen(eq=False, weakref_slot=False)
 class AskWellKnown(_Keyed):
     """Ask for `https://<hostname>/.well-known/matrix/server` (step 3)."""
 
     hostname: str = field(converter=_lowered)
-    key: str = _key("wk", "hostname")
+    key: str = field(init=False, repr=False)
+
+    @key.default
+    def _key(self) -> str:
+        return f"wk:{self.hostname}"
 
     def __str__(self) -> str:
         return f"https://{self.hostname}/.well-known/matrix/server"
@@ -62,7 +61,11 @@ class AskSrv(_Keyed):
     """Ask for the SRV records of `name`, service labels included (steps 3.3, 3.4, 4 and 5)."""
 
     name: str = field(converter=_lowered)
-    key: str = _key("srv", "name")
+    key: str = field(init=False, repr=False)
+
+    @key.default
+    def _key(self) -> str:
+        return f"srv:{self.name}"
 
     def __str__(self) -> str:
         return f"SRV {self.name}"
@@ -73,7 +76,11 @@ class AskAddresses(_Keyed):
     """Ask for the IP addresses of `hostname`. Not part of the decision; never in a shared cache."""
 
     hostname: str = field(converter=_lowered)
-    key: str = _key("addr", "hostname")
+    key: str = field(init=False, repr=False)
+
+    @key.default
+    def _key(self) -> str:
+        return f"addr:{self.hostname}"
 
     def __str__(self) -> str:
         return f"addresses of {self.hostname}"

@@ -50,7 +50,7 @@ class Flights:
                 self._ending[flight.question] = flight
 
     def _begun(self, question: Question, anew: bool) -> Flight:
-        predecessor = self._ending.get(question)
+        predecessor = self._ending.get(question) if self._ending else None
         if predecessor is not None and predecessor.is_void:
             predecessor = None
         flight = Flight(question, self._services, predecessor, self._landed, anew)
@@ -65,5 +65,5 @@ class Flights:
         if isinstance(flight.question, AskWellKnown):
             self.fetches -= 1
         for flights in (self._flights, self._ending):
-            if flights.get(flight.question) is flight:
+            if flights and flights.get(flight.question) is flight:
                 del flights[flight.question]
