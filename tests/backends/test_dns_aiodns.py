@@ -31,7 +31,6 @@ from dns_lookups import (
 )
 
 from matrix_resolve.backends.dns_aiodns import AiodnsLookup, channels, tries
-from matrix_resolve.backends.dns_aiodns import lookup as lookup_module
 from matrix_resolve.backends.dns_aiodns.answers import read_answer
 from matrix_resolve.errors import BackendError, SrvLookupError
 from matrix_resolve.interfaces import AddressReply, SrvRecord, SrvReply
@@ -268,7 +267,7 @@ async def test_slow_answer_after_quick_ones(
 @pytest.mark.parametrize("lost", ["A", "AAAA"])
 async def test_one_family_is_lost(lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the other family has is given long before all the time of the question is over."""
-    monkeypatch.setattr(lookup_module, "_OTHER_FAMILY", 0.01)
+    monkeypatch.setattr(tries, "_BESIDE", 0.01)
 
     def answers(query: dns.message.Message) -> list[Any]:
         if asked_type(query) == lost:
@@ -289,7 +288,7 @@ async def test_one_family_is_lost(lost: str, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("late", ["A", "AAAA"])
 async def test_one_family_is_slow(late: str, other: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A family that has no addresses to give waits for the other."""
-    monkeypatch.setattr(lookup_module, "_OTHER_FAMILY", 0.001)
+    monkeypatch.setattr(tries, "_BESIDE", 0.001)
     ip = "192.0.2.1" if late == "A" else "2001:db8::1"
 
     def answers(query: dns.message.Message) -> list[Any]:
@@ -332,16 +331,16 @@ async def test_bug_while_it_is_asked(
     family: str,
 ) -> None:
     """It comes out, and what was asked already is waited for no longer."""
-    ask = channels.Channel.ask
+    ask = channels.QuickChannel.ask
     asked: list[Any] = []
 
-    def broken(self: channels.Channel, name: str, kind: str) -> Any:
+    def broken(self: channels.QuickChannel, name: str, kind: str, hurry: Any) -> Any:
         if kind == family:
             raise ZeroDivisionError
-        asked.append(ask(self, name, kind))
+        asked.append(ask(self, name, kind, hurry))
         return asked[-1]
 
-    monkeypatch.setattr(channels.Channel, "ask", broken)
+    monkeypatch.setattr(channels.QuickChannel, "ask", broken)
     loopback_federation.dns_down = True
     with pytest.raises(ZeroDivisionError):
         await dns.lookup_addresses("example.org")
@@ -579,6 +578,7 @@ async def test_no_channel(
     name = "example.org" if kind == "addresses" else f"{SRV}example.org"
     with monkeypatch.context() as patch:
         patch.setattr(channels.aiodns, "DNSResolver", refuse)
+        patch.setattr(channels, "WatchedResolver", refuse)
         with pytest.raises(failure) as caught:
             await either(dns, kind)(name)
         assert caught.value.temporary

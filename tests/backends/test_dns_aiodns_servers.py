@@ -6,7 +6,7 @@ import re
 import resource
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -390,7 +390,8 @@ async def test_silent_names_do_not_pile_up_channels(
         assert (await dns.lookup_srv("_matrix-fed._tcp.example.org")).records
         await asyncio.sleep(0.01)
     (known,) = dns._servers._known.values()
-    assert len(known.server._channels) <= channels._MAX_CHANNELS + 3
+    assert len(known.server._quick) <= 3
+    assert len(known.server._patient) <= channels._MAX_CHANNELS + 3
     for task in silent:
         task.cancel()
     await asyncio.gather(*silent, return_exceptions=True)
@@ -417,13 +418,13 @@ async def test_impatient_channels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class FakeChannel:
-    """A channel that is as young and patient as it is told."""
+    """A channel that is as young and patient as it is told, and has room as it is told."""
 
     made: ClassVar[list["FakeChannel"]] = []
     answer: ClassVar[asyncio.Event]
 
     def __init__(self, server: str, timeout: float) -> None:
-        self.young = self.patient = True
+        self.young = self.patient = self.room = True
         self.asking = self.closed = False
         self.made.append(self)
 
@@ -435,11 +436,15 @@ class FakeChannel:
         """Return what was told."""
         return self.patient
 
+    def has_room(self) -> bool:
+        """Return what was told."""
+        return self.room
+
     def is_asking(self) -> bool:
         """Return what was told."""
         return self.asking
 
-    def ask(self, name: str, kind: str) -> Any:
+    def ask(self, name: str, kind: str, *hurry: Any) -> Any:
         """Return the channel itself, or when awaited, an answer."""
         return _Waiting(self)
 
@@ -456,60 +461,110 @@ class _Waiting:
         return self.channel.answer.wait().__await__()
 
 
-@pytest.fixture(name="made")
-def fixture_made(monkeypatch: pytest.MonkeyPatch) -> list[FakeChannel]:
-    """The channels that are opened."""
-    monkeypatch.setattr(channels, "Channel", FakeChannel)
-    monkeypatch.setattr(FakeChannel, "made", [])
-    monkeypatch.setattr(FakeChannel, "answer", asyncio.Event(), raising=False)
-    return FakeChannel.made
+def fake_channels(monkeypatch: pytest.MonkeyPatch, kind: str) -> list[FakeChannel]:
+    """Fake the channels of this kind; return those that are opened."""
+    fake = type(kind, (FakeChannel,), {"made": [], "answer": asyncio.Event()})
+    monkeypatch.setattr(channels, kind, fake)
+    return fake.made
 
 
-async def test_which_channel_is_asked(made: list[FakeChannel]) -> None:
-    """Most take the oldest, and leave the patient one to those that need it."""
-    server = channels.Server("192.0.2.1:53", 1.0)
-
-    def asked(*, patient: bool) -> int:
-        waiting: Any = server.ask("a.example", "SRV", patient=patient)
-        return made.index(waiting.channel)
-
-    assert [asked(patient=False), asked(patient=True)] == [0, 0]
-    made[0].patient = False
-    assert [asked(patient=False), asked(patient=True)] == [0, 1]
-    assert [asked(patient=False), asked(patient=True)] == [0, 1]
-    made[1].patient = False
-    assert [asked(patient=True), asked(patient=False)] == [2, 0]
-    made[0].young = False
-    assert [asked(patient=False), asked(patient=True)] == [1, 2]
-    made[0].asking = True
-    await server.tidy()
-    assert [channel.closed for channel in made] == [False, False, True]
-    made[0].asking = False
-    await server.tidy()
-    assert [channel.closed for channel in made] == [True, False, True]
-    made[1].young = False
-    assert asked(patient=False) == 3
-    await server.aclose()
-    assert all(channel.closed for channel in made)
-    with pytest.raises(NoAnswerError, match="closed"):
-        asked(patient=False)
+@pytest.fixture(name="quick")
+def fixture_quick(monkeypatch: pytest.MonkeyPatch) -> list[FakeChannel]:
+    """The channels for first tries that are opened."""
+    return fake_channels(monkeypatch, "QuickChannel")
 
 
-async def test_asked_alone(made: list[FakeChannel]) -> None:
+@pytest.fixture(name="patient")
+def fixture_patient(monkeypatch: pytest.MonkeyPatch) -> list[FakeChannel]:
+    """The channels for later tries that are opened."""
+    return fake_channels(monkeypatch, "PatientChannel")
+
+
+class Channels:
+    """A server, and in which of its channels, in the order of their opening, it asks."""
+
+    def __init__(self, quick: list[FakeChannel], patient: list[FakeChannel]) -> None:
+        self.server = channels.Server("192.0.2.1:53", 1.0)
+        self._quick, self._patient = quick, patient
+
+    def ask(self) -> tuple[str, int]:
+        """Ask for the first time."""
+        return self._place(self.server.ask("a.example", "SRV", lambda _: None))
+
+    def ask_again(self) -> tuple[str, int]:
+        """Ask once more."""
+        return self._place(self.server.ask_again("a.example", "SRV"))
+
+    def _place(self, waiting: Any) -> tuple[str, int]:
+        if waiting.channel in self._quick:
+            return "quick", self._quick.index(waiting.channel)
+        return "patient", self._patient.index(waiting.channel)
+
+
+async def test_which_channel_is_asked(quick: list[FakeChannel], patient: list[FakeChannel]) -> None:
+    """The newest that may be, of those for first tries, or of those for later ones."""
+    of = Channels(quick, patient)
+    assert [of.ask(), of.ask_again()] == [("quick", 0), ("patient", 0)]
+    assert [of.ask(), of.ask_again()] == [("quick", 0), ("patient", 0)]
+    patient[0].patient = False
+    assert [of.ask(), of.ask_again(), of.ask_again()] == [
+        ("quick", 0),
+        ("patient", 1),
+        ("patient", 1),
+    ]
+    quick[0].room = False
+    assert [of.ask(), of.ask()] == [("quick", 1), ("quick", 1)]
+    quick[1].room, quick[0].room = False, True
+    assert of.ask() == ("quick", 0)
+    quick[0].young = patient[1].young = False
+    assert [of.ask(), of.ask_again()] == [("quick", 2), ("patient", 2)]
+    quick[0].asking = patient[0].asking = True
+    await of.server.tidy()
+    assert [channel.closed for channel in quick] == [False, True, False]
+    assert [channel.closed for channel in patient] == [False, True, False]
+    quick[0].asking = patient[0].asking = quick[2].young = patient[2].young = False
+    await of.server.tidy()
+    assert all(channel.closed for channel in (*quick, *patient))
+    assert [of.ask(), of.ask_again()] == [("quick", 3), ("patient", 3)]
+    await of.server.aclose()
+    assert all(channel.closed for channel in (*quick, *patient))
+    for ask in (of.ask, of.ask_again):
+        with pytest.raises(NoAnswerError, match="closed"):
+            ask()
+
+
+async def test_most_channels(quick: list[FakeChannel], patient: list[FakeChannel]) -> None:
+    """Twelve, of which the newest takes what comes; if none may be asked, a patient one does."""
+    of = Channels(quick, patient)
+    for number in range(12):
+        assert of.ask() == ("quick", number)
+        quick[number].room = False
+    assert [of.ask(), of.ask()] == [("quick", 11), ("quick", 11)]
+    for channel in quick:
+        channel.young, channel.asking = False, True
+    await of.server.tidy()
+    assert [of.ask(), of.ask()] == [("patient", 0), ("patient", 0)]
+    quick[3].asking = False
+    await of.server.tidy()
+    assert of.ask() == ("quick", 12)
+    await of.server.aclose()
+
+
+async def test_asked_alone(patient: list[FakeChannel]) -> None:
     """Few at a time, each in a channel of its own, which is closed; none after the end."""
     server = channels.Server("192.0.2.1:53", 1.0)
     asking = [asyncio.create_task(server.ask_alone("a.example", "A")) for _ in range(20)]
-    await until(lambda: made)
-    assert len(made) == channels._MAX_ALONE
+    await until(lambda: patient)
+    assert len(patient) == channels._MAX_ALONE
     asking[0].cancel()
-    await until(lambda: len(made) == channels._MAX_ALONE + 1)
-    assert made[0].closed
+    await until(lambda: len(patient) == channels._MAX_ALONE + 1)
+    assert patient[0].closed
     await server.aclose()
-    FakeChannel.answer.set()
+    patient[0].answer.set()
     ended = await asyncio.gather(*asking, return_exceptions=True)
-    assert len(made) == channels._MAX_ALONE + 1
-    assert all(channel.closed for channel in made)
-    assert sum(isinstance(end, NoAnswerError) for end in ended) == 20 - len(made)
+    assert len(patient) == channels._MAX_ALONE + 1
+    assert all(channel.closed for channel in patient)
+    assert sum(isinstance(end, NoAnswerError) for end in ended) == 20 - len(patient)
 
 
 async def test_failures_that_nobody_waits_for() -> None:
@@ -520,7 +575,7 @@ async def test_failures_that_nobody_waits_for() -> None:
     failed: Any = asyncio.get_running_loop().create_future()
     failed.set_exception(pycares.AresError(12))
     tries._under_way[failed] = Known(None), 0.0  # type: ignore[arg-type]
-    await tries.give_up()
+    assert not tries.give_up()
     tries._under_way.clear()
     del failed
     gc.collect()
@@ -530,11 +585,16 @@ async def test_failures_that_nobody_waits_for() -> None:
 # The end of a question
 
 
+def asked_with(ask: Callable[[], asyncio.Future[Any]]) -> Any:
+    """A server that is asked by calling this."""
+    return SimpleNamespace(ask=lambda *_: ask(), ask_again=lambda *_: ask(), forget=lambda _: None)
+
+
 def tries_of(*answering: asyncio.Future[Any], timeout: float) -> Tries:
     """A question whose tries come to these, one after another."""
-    server: Any = SimpleNamespace(ask=lambda *_, patient: left.pop(0))
     left = list(answering)
-    return Tries("a.example", "SRV", [Known(server)], timeout, time.monotonic)
+    server = asked_with(lambda: left.pop(0))
+    return Tries("a.example", "SRV", planned([Known(server)]), timeout, time.monotonic)
 
 
 async def test_answer_that_has_come_counts_however_late_the_timer() -> None:
@@ -546,7 +606,7 @@ async def test_answer_that_has_come_counts_however_late_the_timer() -> None:
     time.sleep(0.1)  # noqa: ASYNC251
     tries._go_on()
     assert (await tries.answer).data == [record.data]
-    await tries.give_up()
+    tries.give_up()
 
 
 async def test_time_is_over() -> None:
@@ -556,7 +616,7 @@ async def test_time_is_over() -> None:
     with pytest.raises(NoAnswerError, match=r"no answer within 0\.1 s"):
         await tries.answer
     assert not any(answering.done() for answering in waiting)
-    await tries.give_up()
+    tries.give_up()
     assert all(answering.cancelled() for answering in waiting)
 
 
@@ -564,18 +624,18 @@ async def test_server_that_can_not_be_sent_a_question() -> None:
     """C-ares calls it a time-out, at once: it is asked no more, and nobody waits."""
     asked = []
 
-    def ask(*_: Any, patient: bool) -> asyncio.Future[Any]:
-        asked.append(patient)
+    def ask() -> asyncio.Future[Any]:
         answering: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         answering.set_exception(aiodns.error.DNSError(12, "Timeout"))
+        asked.append(answering)
         return answering
 
-    server: Any = SimpleNamespace(ask=ask)
-    tries = Tries("a.example", "SRV", [Known(server), Known(server)], HANGS, time.monotonic)
+    servers = [Known(asked_with(ask)) for _ in range(2)]
+    tries = Tries("a.example", "SRV", planned(servers), HANGS, time.monotonic)
     with pytest.raises(NoAnswerError, match="can't be sent a question"):
         await asyncio.wait_for(tries.answer, HANGS)
     assert len(asked) == 2
-    await tries.give_up()
+    tries.give_up()
 
 
 async def test_try_that_is_over_just_after_the_next_was_sent() -> None:
@@ -584,8 +644,8 @@ async def test_try_that_is_over_just_after_the_next_was_sent() -> None:
     loop = asyncio.get_running_loop()
     answering: list[asyncio.Future[Any]] = [loop.create_future() for _ in range(3)]
     left = list(answering)
-    server: Any = SimpleNamespace(ask=lambda *_, patient: left.pop(0))
-    tries = Tries("a.example", "SRV", [Known(server)], HANGS, lambda: now)
+    server = asked_with(lambda: left.pop(0))
+    tries = Tries("a.example", "SRV", planned([Known(server)]), HANGS, lambda: now)
     now = HANGS * 0.05
     tries._go_on()
     assert len(left) == 1
@@ -595,4 +655,4 @@ async def test_try_that_is_over_just_after_the_next_was_sent() -> None:
     assert not tries.answer.done()
     assert list(tries._under_way) == answering[1:2]
     assert not tries._failed  # so it is asked again
-    await tries.give_up()
+    tries.give_up()

@@ -82,16 +82,17 @@ class QuickChannel(Channel):
 
     def has_room(self) -> bool:
         """Return whether one more question may be under way."""
-        if len(self._under_way) >= _MOST_QUICK:
-            for answering in [answering for answering in self._under_way if answering.done()]:
-                del self._under_way[answering]
         return len(self._under_way) < _MOST_QUICK
 
-    def ask(self, name: str, kind: str, hurry: Callable[[], None]) -> Answering:
+    def ask(self, name: str, kind: str, hurry: Callable[[Answering], None]) -> Answering:
         """Ask for records of a type; call `hurry` when that may have been in vain."""
         answering = self._resolver.query_dns(name, kind)
         self._under_way[answering] = hurry
         return answering
+
+    def forget(self, answering: Answering) -> None:
+        """Keep nothing of a question that is over."""
+        self._under_way.pop(answering, None)
 
     def _turn_to_tcp(self) -> None:
         """An answer was cut short, and nobody tells to which question."""
@@ -101,7 +102,7 @@ class QuickChannel(Channel):
     def _hurry(self) -> None:
         for answering, hurry in [*self._under_way.items()]:
             if not answering.done():
-                hurry()
+                hurry(answering)
 
 
 class PatientChannel(Channel):
@@ -148,13 +149,19 @@ class Server:
         """Return whether an answer is waited for."""
         return any(channel.is_asking() for channel in (*self._quick, *self._patient))
 
-    def ask(self, name: str, kind: str, hurry: Callable[[], None]) -> Answering:
+    def ask(self, name: str, kind: str, hurry: Callable[[Answering], None]) -> Answering:
         """Ask for records of a type, for the first time.
 
-        `hurry` is called when that was perhaps in vain. Raises `pycares.AresError` if there can be
-        no channel. Call `tidy` when it is over.
+        `hurry` is called with what this returns when that was perhaps in vain. Raises
+        `pycares.AresError` if there can be no channel. Call `forget` when it is over, and `tidy`.
         """
-        return self._quick_channel().ask(name, kind, hurry)
+        channel = self._quick_channel()
+        return channel.ask(name, kind, hurry) if channel else self.ask_again(name, kind)
+
+    def forget(self, answering: Answering) -> None:
+        """Keep nothing of a question that is over."""
+        for channel in self._quick:
+            channel.forget(answering)
 
     def ask_again(self, name: str, kind: str) -> Answering:
         """Ask for records of a type, and give it all the time there is."""
@@ -187,14 +194,18 @@ class Server:
         for channel in channels:
             await channel.close()
 
-    def _quick_channel(self) -> QuickChannel:
+    def _quick_channel(self) -> QuickChannel | None:
+        """Return one that may be asked; None if all there may be only wait for what is silent.
+
+        So answers that are cut short, one channel each, do not use up the descriptors.
+        """
         self._ensure_open()
         young = [channel for channel in self._quick if channel.is_young()]
         for channel in reversed(young):
             if channel.has_room():
                 return channel
-        if young and len(self._quick) >= _MAX_CHANNELS:
-            return young[-1]
+        if len(self._quick) >= _MAX_CHANNELS:
+            return young[-1] if young else None
         self._quick.append(QuickChannel(self._spelling, self._timeout))
         return self._quick[-1]
 

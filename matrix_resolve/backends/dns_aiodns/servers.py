@@ -1,5 +1,6 @@
 """The name servers: those that were given or the system's, and in which order they are asked."""
 
+import asyncio
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -79,8 +80,9 @@ class Servers:
 
     async def end(self, *questions: Tries) -> None:
         """Wait for them no longer, and close the channels that are needed no more."""
-        for tries in questions:
-            await tries.give_up()
+        ending = [task for tries in questions for task in tries.give_up()]
+        if ending:
+            await asyncio.gather(*ending, return_exceptions=True)
         for known in self._known.values():
             if known.server.is_untidy():
                 await known.server.tidy()

@@ -92,6 +92,7 @@ class Tries:
         self._under_way: dict[Answering, tuple[Known, float]] = {}  # asked whom, and when
         self._asked_at: dict[Known, float] = {}
         self._asked_alone: set[Known] = set()
+        self._in_vain: dict[Known, Answering] = {}  # perhaps
         self._failed: dict[Known, str] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._other: Tries | None = None
@@ -103,19 +104,17 @@ class Tries:
             self.answer.set_exception(error)
 
     def beside(self, other: "Tries") -> None:
-        """Be one of two of which one will do: when that finds something, wait half as long."""
+        """Be one of two of which one will do: when that finds something, wait less long."""
         self._other = other
 
-    async def give_up(self) -> None:
-        """Wait for no more answers."""
+    def give_up(self) -> "Sequence[asyncio.Task[pycares.DNSResult]]":
+        """Wait for no more answers; return what has yet to end."""
         self._stop_timer()
         self._other = None
         self.answer.cancel()  # of one that has failed already, asyncio then tells nothing either
         for answering in self._under_way:
             answering.cancel()
-        tasks = [answering for answering in self._under_way if isinstance(answering, asyncio.Task)]
-        if tasks:
-            await asyncio.gather(*tasks, return_exceptions=True)
+        return [answering for answering in self._under_way if isinstance(answering, asyncio.Task)]
 
     def _go_on(self) -> None:
         """Make the tries that are due, and wait for the next, or the end."""
@@ -134,15 +133,24 @@ class Tries:
             self.fail(NoAnswerError(f"no answer within {self._timeout:g} s"))
 
     def _will_not_miss(self) -> None:
-        """The other one has found something."""
-        self._ends = self._timeout * _BESIDE
-        if not self._plan and not self.answer.done():  # else it is seen to with the next try
-            self._go_on()
+        """The other one has found something: that was quick, or it was both that are slow."""
+        if self.answer.done():
+            return
+        passed = self._clock() - self._began
+        self._ends = min(self._ends, max(self._timeout * _BESIDE, passed + self._timeout * _STEP))
+        if not self._plan or self._timeout * self._plan[0][0] > self._ends:
+            self._go_on()  # else it is seen to with the next try
 
-    def _hurry(self) -> None:
-        """Make the next try now."""
-        if self._plan and not self.answer.done():
-            self._try(self._plan.pop(0)[1])
+    def _hurry(self, answering: Answering) -> None:
+        """Make the next try at that server now, for the answer to this one may have been cut."""
+        if self.answer.done():
+            return
+        known = self._under_way[answering][0]
+        self._in_vain[known] = answering
+        again = next((one for one in self._plan if one[1] is known), None)
+        if again and sum(of is known for of, _ in self._under_way.values()) == 1:
+            self._plan.remove(again)
+            self._try(known)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -152,6 +160,7 @@ class Tries:
     def _come(self, answering: Answering) -> None:
         """Something has come, or nothing will."""
         known, tried_at = self._under_way.pop(answering)
+        known.server.forget(answering)
         if self.answer.done():
             answering.cancel()  # see `give_up`
             return
@@ -161,6 +170,8 @@ class Tries:
             self.fail(bug)
             return
         if found is None:
+            if known in self._failed and known in self._in_vain:
+                self._in_vain[known].cancel()  # it need not be waited for
             self._go_on()
         else:
             self._stop_timer()
@@ -188,6 +199,8 @@ class Tries:
 
     def _read(self, answering: Answering, known: Known, tried_at: float) -> Found | None:
         """Return what has come, None if that is no answer."""
+        if answering.cancelled():
+            return None
         # Looked at, not raised: "none" comes for one family of most hosts, and with a traceback it
         # would hold this frame, which holds it, until the garbage collector comes.
         error = answering.exception()
