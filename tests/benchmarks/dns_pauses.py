@@ -21,6 +21,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,9 +51,10 @@ def answer(query: bytes, *, cut: bool) -> bytes:
 
 class _Tcp(socketserver.StreamRequestHandler):
     def handle(self) -> None:
-        while length := self.rfile.read(2):
-            response = answer(self.rfile.read(int.from_bytes(length)), cut=False)
-            self.wfile.write(struct.pack("!H", len(response)) + response)
+        with suppress(ConnectionError):  # some connections are closed unread
+            while length := self.rfile.read(2):
+                response = answer(self.rfile.read(int.from_bytes(length)), cut=False)
+                self.wfile.write(struct.pack("!H", len(response)) + response)
 
 
 class _Udp(socketserver.DatagramRequestHandler):
