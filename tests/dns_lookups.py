@@ -4,8 +4,10 @@ import asyncio
 import io
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
+import dns.flags
 import dns.message
 import dns.rcode
 import dns.rdatatype
@@ -67,10 +69,7 @@ class _Datagrams(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         query = dns.message.from_wire(data)
-        wires = [
-            answer if isinstance(answer, bytes) else answer.to_wire(max_size=65535)
-            for answer in self._answers(query)
-        ]
+        wires = _wires(self._answers(query))
         delay = self._late.get(asked_type(query), 0.0)
         send = asyncio.get_running_loop().call_later(delay, self._send, wires, addr)
         self.timers.append(send)
@@ -80,22 +79,74 @@ class _Datagrams(asyncio.DatagramProtocol):
             self._transport.sendto(wire, addr)
 
 
+class _Stream(asyncio.Protocol):
+    def __init__(self, answers: Answers, open_: set[asyncio.Transport]) -> None:
+        self._answers = answers
+        self._open = open_
+        self._received = b""
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        self._open.add(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._open.discard(self._transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        while len(self._received) >= 2 + (length := int.from_bytes(self._received[:2])) > 2:
+            query = dns.message.from_wire(self._received[2 : 2 + length])
+            self._received = self._received[2 + length :]
+            for wire in _wires(self._answers(query)):
+                self._transport.write(len(wire).to_bytes(2) + wire)
+
+
+def _wires(answers: list[Any]) -> list[bytes]:
+    return [
+        answer if isinstance(answer, bytes) else answer.to_wire(max_size=65535)
+        for answer in answers
+    ]
+
+
 @asynccontextmanager
 async def handmade(
-    answers: Answers, ip: str = "127.0.0.1", *, late: Mapping[str, float] | None = None
+    answers: Answers,
+    ip: str = "127.0.0.1",
+    *,
+    late: Mapping[str, float] | None = None,
+    over_tcp: Answers | None = None,
 ) -> AsyncIterator[str]:
     """Give the address of a server that sends what `answers` returns for a query, over UDP.
 
-    `late`: how many seconds answers about a type of records are held back.
+    `late`: how many seconds answers about a type of records are held back. `over_tcp`: what is sent
+    over TCP; None refuses it.
     """
-    transport, protocol = await asyncio.get_running_loop().create_datagram_endpoint(
-        lambda: _Datagrams(answers, late or {}), local_addr=(ip, 0)
-    )
-    host, port = transport.get_extra_info("sockname")[:2]
+    loop = asyncio.get_running_loop()
+    opened: set[asyncio.Transport] = set()
+    for attempt in range(20):
+        transport, protocol = await loop.create_datagram_endpoint(
+            lambda: _Datagrams(answers, late or {}), local_addr=(ip, 0)
+        )
+        host, port = transport.get_extra_info("sockname")[:2]
+        if over_tcp is None:
+            listener = None
+            break
+        made = partial(_Stream, over_tcp, opened)
+        try:
+            listener = await loop.create_server(made, host, port)
+            break
+        except OSError:  # the other protocol has that port already
+            transport.close()
+            if attempt == 19:
+                raise
     try:
         yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     finally:
         transport.close()
+        if listener is not None:
+            listener.close()
+        for connection in [*opened]:
+            connection.abort()
         for timer in protocol.timers:
             timer.cancel()
 
@@ -114,6 +165,18 @@ def answer(
             owner, ttl, of, kind, data = text.split(" ", 4)
             section.append(dns.rrset.from_text(owner, int(ttl), of, kind, data))
     return response
+
+
+def cut_short(query: dns.message.Message) -> dns.message.Message:
+    """The hint that the answer is longer than a datagram: ask by TCP."""
+    response = answer(query)
+    response.flags |= dns.flags.TC
+    return response
+
+
+def asked_name(query: dns.message.Message) -> str:
+    """The name that a query is about, without its last dot."""
+    return query.question[0].name.to_text(omit_final_dot=True)
 
 
 def asked_type(query: dns.message.Message) -> str:

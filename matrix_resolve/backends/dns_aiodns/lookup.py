@@ -119,11 +119,12 @@ class AiodnsLookup(Closeable):
                 try:
                     found.append(await family.answer)
                 except NoAnswerError as error:
-                    failures.append(error)
+                    # With its traceback it would hold this frame, which holds it.
+                    failures.append(error.with_traceback(None))
         finally:
             await self._servers.end(*families)
         if failures and not any(one.data for one in found):
-            raise failures[0]
+            raise NoAnswerError(str(failures[0]))
         return found
 
     async def _local_addresses(self, hostname: str) -> Sequence[IPAddress]:

@@ -66,6 +66,7 @@ class Servers:
             return await tries.answer
         finally:
             await self.end(tries)
+            del tries  # or a failure's traceback would hold this, and this the failure
 
     def begin(self, name: str, kind: str) -> Tries:
         """Ask, and return what waits for the answer; give it to `end` in any case."""
