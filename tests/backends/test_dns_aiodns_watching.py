@@ -502,3 +502,44 @@ async def test_only_datagrams_are_watched() -> None:
             await cancelled(silent)
     assert len(added) == 1
     assert by_tcp.asked
+
+
+async def test_cancelled_again_while_it_ends() -> None:
+    """Neither family's timer nor its questions stay behind."""
+    loop = asyncio.get_running_loop()
+    counted = Counted(lambda query: [b"\xff" * 11] if counted.asked.total() <= 2 else [])
+    async with (
+        handmade(counted) as server,
+        AiodnsLookup(nameservers=[server], timeout=AGES) as lookup,
+    ):
+        task = asyncio.create_task(lookup.lookup_addresses("example.org"))
+        await until(lambda: counted.asked.total() == 4)  # each once more, alone
+        task.cancel()
+        await asyncio.sleep(0)
+        assert not task.done()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not timers(loop)
+
+
+async def test_cut_short_by_a_server_that_is_gone() -> None:
+    """It is asked by TCP though the system names others now, and closed then."""
+    passed = 0.0
+    async with (
+        handmade(cut, late={"SRV": 0.2}, over_tcp=good) as first,
+        handmade(good) as second,
+        asyncio.timeout(HANGS),
+    ):
+        named = [first]
+        loop = asyncio.get_running_loop()
+        servers = Servers(None, AGES, system=lambda: named, clock=lambda: loop.time() + passed)
+        slow = asyncio.create_task(servers.ask("example.org", "SRV"))
+        await asyncio.sleep(0.05)
+        named = [second]
+        passed = 1.0
+        assert (await servers.ask("a.example", "SRV")).data
+        assert len(servers._gone) == 1
+        assert (await slow).data
+        assert not servers._gone
+        await servers.aclose()
