@@ -216,7 +216,7 @@ async def test_one_question_finds_out_whether_it_is_back() -> None:
     dead, good, clock = Counting(), Counting(), Shifted()
     dead.behaves = "silent"
     async with handmade(dead) as first, handmade(good) as second:
-        servers = Servers([first, second], 1.0, clock=clock)
+        servers = Servers([first, second], 5.0, clock=clock)
         await servers.ask("before.example", "SRV")
         clock.by += 31
         await asyncio.gather(*(servers.ask(f"{number}.example", "SRV") for number in range(20)))

@@ -1,4 +1,7 @@
-"""How long the addresses of one family wait for those of the other, in a time that leaps."""
+"""When a question is tried and ended, alone or beside that for the other family.
+
+The time leaps.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -19,6 +22,7 @@ from matrix_resolve.backends.dns_aiodns.tries import Known, Tries, planned
 
 TIMEOUT = 10.0
 REFUSED = aiodns.error.DNSError(6, "refused")
+SERVFAIL = aiodns.error.DNSError(3, "failure")
 NONE = aiodns.error.DNSError(4, "not found")
 GIVEN_UP = aiodns.error.DNSError(12, "timeout")
 DATA: Mapping[str, Any] = {
@@ -26,11 +30,15 @@ DATA: Mapping[str, Any] = {
     "AAAA": pycares.AAAARecordData("2001:db8::1"),
 }
 TYPES = {"A": 1, "AAAA": 28}
+HURRIED_AT = 0.1
 LATER = pytest.mark.parametrize("late", ["A", "AAAA"])
 
 
 class Server:
-    """A name server: after how many seconds it answers about which type, and how if it fails."""
+    """A name server: after how many seconds it answers about which type.
+
+    `errors`: how it fails in place of that, when it is first asked; then it is silent.
+    """
 
     def __init__(
         self, after: Mapping[str, float], errors: Mapping[str, Exception] | None = None
@@ -43,8 +51,9 @@ class Server:
         """Answer later, or never."""
         loop = asyncio.get_running_loop()
         answering: asyncio.Future[Any] = loop.create_future()
+        fails_once = kind in self._errors and kind in self.asked
         self.asked.append(kind)
-        if kind in self._after:
+        if kind in self._after and not fails_once:
             loop.call_later(self._after[kind], self._answer, answering, name, kind)
         return answering
 
@@ -126,12 +135,12 @@ def test_family_that_is_a_little_later(late: str, found_at: float) -> None:
 
 
 @LATER
-@pytest.mark.parametrize("found_at", [4.9, 5.1, 7.0])
+@pytest.mark.parametrize("found_at", [4.9, 5.1, 7.0, 9.5])
 def test_family_that_is_much_later(late: str, found_at: float) -> None:
     """Near half the time or after it, the other waits for one step of the plan."""
     assert ends(Server({other(late): found_at})) == {
         other(late): found_at,
-        late: pytest.approx(found_at + 0.04 * TIMEOUT),
+        late: pytest.approx(min(found_at + 0.04 * TIMEOUT, 0.97 * TIMEOUT)),
     }
 
 
@@ -151,6 +160,127 @@ def test_family_that_only_the_second_server_knows(late: str) -> None:
     first, second = Server({other(late): 0.01}), Server({late: 0.02})
     assert ends(first, second) == {other(late): 0.01, late: pytest.approx(0.42)}
     assert second.asked == [late]
+
+
+# Tries that are hurried on
+
+
+class Scripted:
+    """A server whose tries end as told: after how many seconds since the beginning, and how."""
+
+    def __init__(self, *tries: tuple[float, Exception | None]) -> None:
+        self.asked: list[float] = []  # when
+        self.first: list[tuple[asyncio.Future[Any], Any]] = []  # and what hurries it on
+        self._tries = list(tries)
+
+    def ask(self, name: str, kind: str, *hurry: Any) -> asyncio.Future[Any]:
+        """End as told, or never."""
+        loop = asyncio.get_running_loop()
+        answering: asyncio.Future[Any] = loop.create_future()
+        self.asked.append(round(loop.time() - 1000, 3))
+        if hurry:
+            self.first.append((answering, *hurry))
+        if self._tries:
+            at, error = self._tries.pop(0)
+            loop.call_at(1000 + at, self._end, answering, name, kind, error)
+        return answering
+
+    ask_again = ask
+
+    def forget(self, answering: asyncio.Future[Any]) -> None:
+        """Keep nothing."""
+
+    def _end(self, answering: Any, name: str, kind: str, error: Exception | None) -> None:
+        if answering.done():
+            return
+        if error is not None:
+            answering.set_exception(error)
+        else:
+            record = pycares.DNSRecord(name, TYPES[kind], 1, 60, DATA[kind])
+            answering.set_result(SimpleNamespace(answer=[record]))
+
+
+def hurried(*servers: Scripted, at: float = HURRIED_AT) -> tuple[float, str]:
+    """Ask, and hurry on what the last server was asked; return when it ended, and how it failed."""
+
+    async def story() -> tuple[float, str]:
+        loop = asyncio.get_running_loop()
+        ticks = count(step=1e-9)
+        plan = planned([Known(server) for server in servers])  # type: ignore[arg-type]
+        tries = Tries("example.org", "A", plan, TIMEOUT, lambda: loop.time() + next(ticks))
+
+        def hurry() -> None:
+            ((answering, hurry),) = servers[-1].first
+            hurry(answering)
+
+        loop.call_at(1000 + at, hurry)
+        told = ""
+        try:
+            await tries.answer
+        except NoAnswerError as error:
+            told = str(error)
+        tries.give_up()
+        return round(loop.time() - 1000, 3), told
+
+    return leaping(story())
+
+
+NEVER = (99.0, None)
+
+
+def test_hurried() -> None:
+    """The next try at that server is made at once, and not once more when it was planned."""
+    server = Scripted()
+    assert hurried(server) == (9.7, "no answer within 10 s")
+    assert server.asked == [0, HURRIED_AT, 3]
+
+
+def test_hurried_when_it_was_asked_again_already() -> None:
+    """That one may take its time."""
+    server = Scripted()
+    hurried(server, at=1.0)
+    assert server.asked == [0, 0.4, 3]
+
+
+def test_hurried_by_another_server() -> None:
+    """It is that one which is asked again."""
+    first, second = Scripted(), Scripted()
+    hurried(first, second, at=0.5)
+    assert (first.asked, second.asked) == ([0, 0.4, 3], [0.4, 0.5])
+
+
+def test_hurried_in_vain() -> None:
+    """When what follows fails, the first is not waited for, and the reason is told."""
+    assert hurried(Scripted(NEVER, (1.0, REFUSED))) == (1, "refused")
+    first, second = Scripted((0.01, REFUSED)), Scripted(NEVER, (1.0, SERVFAIL))
+    assert hurried(first, second) == (1, "refused; failure")
+
+
+def test_hurried_though_its_answer_comes() -> None:
+    """It is still listened to, whichever comes first, and also when c-ares gives up the other."""
+    assert hurried(Scripted((0.5, None), (1.0, REFUSED))) == (0.5, "")
+    assert hurried(Scripted(NEVER, (0.7, None))) == (0.7, "")
+    assert hurried(Scripted((2.0, None), (1.0, GIVEN_UP))) == (2, "")
+
+
+def test_hurried_when_it_was_answered() -> None:
+    """Nothing more is asked."""
+    server = Scripted((0.05, None))
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        plan = planned([Known(server)])  # type: ignore[arg-type]
+        tries = Tries("example.org", "A", plan, TIMEOUT, loop.time)
+        await tries.answer
+        ((answering, hurry),) = server.first
+        hurry(answering)
+        tries.give_up()
+
+    leaping(story())
+    assert server.asked == [0]
+
+
+# By real servers
 
 
 async def test_both_late_by_real_servers() -> None:
