@@ -143,12 +143,15 @@ async def handmade(
         yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     finally:
         transport.close()
-        if listener is not None:
-            listener.close()
-        for connection in [*opened]:
-            connection.abort()
         for timer in protocol.timers:
             timer.cancel()
+        if listener is not None:
+            for _ in range(5):  # what has come is accepted first: asyncio would leave it open
+                await asyncio.sleep(0)
+            listener.close()
+            for connection in [*opened]:
+                connection.abort()
+            await until(lambda: not opened)
 
 
 def answer(

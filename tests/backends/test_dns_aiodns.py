@@ -24,6 +24,7 @@ from dns_lookups import (
     addresses,
     answer,
     asked_type,
+    cut_short,
     either,
     empty,
     handmade,
@@ -345,6 +346,27 @@ async def test_bug_while_it_is_asked(
     with pytest.raises(ZeroDivisionError):
         await dns.lookup_addresses("example.org")
     assert [answer.cancelled() for answer in asked] == ([True] if family == "AAAA" else [])
+
+
+@BOTH
+@pytest.mark.parametrize("answers", ["nothing", "the hint to ask by TCP"])
+async def test_bug_while_it_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, kind: str, failure: type[BackendError], answers: str
+) -> None:
+    """It comes out too: nobody else keeps the time of a lookup."""
+
+    def broken(*args: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(channels, "PatientChannel", broken)
+    sent = cut_short if "hint" in answers else None
+    async with (
+        handmade(lambda query: [sent(query)] if sent else [], over_tcp=lambda _: []) as server,
+        AiodnsLookup(nameservers=[server], timeout=1.0) as lookup,
+        asyncio.timeout(HANGS),
+    ):
+        with pytest.raises(ZeroDivisionError):
+            await either(lookup, kind)("example.org")
 
 
 @BOTH

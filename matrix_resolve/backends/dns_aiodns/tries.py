@@ -96,7 +96,7 @@ class Tries:
         self._failed: dict[Known, str] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._other: Tries | None = None
-        self._go_on()
+        self._proceed()
 
     def fail(self, error: Exception) -> None:
         """Let this be the end, unless there is an answer."""
@@ -117,6 +117,13 @@ class Tries:
         return [answering for answering in self._under_way if isinstance(answering, asyncio.Task)]
 
     def _go_on(self) -> None:
+        """Proceed; a bug belongs to who has asked, and nobody else ends this."""
+        try:
+            self._proceed()
+        except Exception as bug:
+            self.fail(bug)
+
+    def _proceed(self) -> None:
         """Make the tries that are due, and wait for the next, or the end."""
         self._stop_timer()
         passed = self._clock() - self._began
@@ -150,7 +157,8 @@ class Tries:
         again = next((one for one in self._plan if one[1] is known), None)
         if again and sum(of is known for of, _ in self._under_way.values()) == 1:
             self._plan.remove(again)
-            self._try(known)
+            self._plan.insert(0, (0.0, known))
+            self._go_on()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
