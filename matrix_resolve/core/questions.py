@@ -5,7 +5,7 @@ made of a plug-in's reply: a small value that says only what the decision needs.
 its texts are short and printable.
 """
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 from attrs.converters import optional
 
 from matrix_resolve.core.names import IPAddress, ServerName
@@ -46,11 +46,11 @@ class AskWellKnown(_Keyed):
     """Ask for `https://<hostname>/.well-known/matrix/server` (step 3)."""
 
     hostname: str = field(converter=_lowered)
-    key: str = field(init=False, repr=False)
-
-    @key.default
-    def _key(self) -> str:
-        return f"wk:{self.hostname}"
+    key: str = field(
+        init=False,
+        repr=False,
+        default=Factory(lambda self: f"wk:{self.hostname}", takes_self=True),
+    )
 
     def __str__(self) -> str:
         return f"https://{self.hostname}/.well-known/matrix/server"
@@ -61,11 +61,11 @@ class AskSrv(_Keyed):
     """Ask for the SRV records of `name`, service labels included (steps 3.3, 3.4, 4 and 5)."""
 
     name: str = field(converter=_lowered)
-    key: str = field(init=False, repr=False)
-
-    @key.default
-    def _key(self) -> str:
-        return f"srv:{self.name}"
+    key: str = field(
+        init=False,
+        repr=False,
+        default=Factory(lambda self: f"srv:{self.name}", takes_self=True),
+    )
 
     def __str__(self) -> str:
         return f"SRV {self.name}"
@@ -76,11 +76,11 @@ class AskAddresses(_Keyed):
     """Ask for the IP addresses of `hostname`. Not part of the decision; never in a shared cache."""
 
     hostname: str = field(converter=_lowered)
-    key: str = field(init=False, repr=False)
-
-    @key.default
-    def _key(self) -> str:
-        return f"addr:{self.hostname}"
+    key: str = field(
+        init=False,
+        repr=False,
+        default=Factory(lambda self: f"addr:{self.hostname}", takes_self=True),
+    )
 
     def __str__(self) -> str:
         return f"addresses of {self.hostname}"
