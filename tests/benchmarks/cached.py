@@ -119,28 +119,39 @@ async def _random_order(scale: Scale) -> list[Figure]:
 
 
 async def _after_invalidate(scale: Scale) -> list[Figure]:
-    """Resolve names after an `invalidate` of another one: the first alone, and each of 500."""
+    """Resolve names after an `invalidate` of another one: the first alone, and each of 500.
+
+    The first is a single call, and so is the floor that it is held to: a plain read of the same
+    name, right after an `invalidate` too. The minima of a round's calls are compared, so that the
+    clock's own cost and cold caches count on both sides. Of 500 names it is the mean over all that
+    counts, and the floor is that of as many in turn.
+    """
     names = _KINDS["well-known with a port"]
     (other,) = names_of("port", _NAMES, 1)
     plain = Plain(names)
-    firsts, everyone, floor = [], [], []
+    firsts, first_floor, everyone, floor = [], [], [], []
     async with Strangers().resolver() as resolver:
         await _resolve_all(resolver, names)
+        await _resolve_all(resolver, names)  # so that they are given without a look
         for _ in range(scale.rounds):
-            alone, each = [], []
+            alone, alone_floor, each = [], [], []
             for name in names[: scale.of(100, 10)]:
+                for resolve, taken in ((resolver.resolve, alone), (plain.resolve, alone_floor)):
+                    await resolver.resolve(other)
+                    await resolver.invalidate(other)
+                    taken.append(await _taken(resolve, [name]))
                 await resolver.resolve(other)
                 await resolver.invalidate(other)
-                alone.append(await _taken(resolver.resolve, [name]))
                 each.append(await _taken(resolver.resolve, names))
-            firsts.append(sum(alone) / len(alone))
+            firsts.append(min(alone))
+            first_floor.append(min(alone_floor))
             everyone.append(sum(each) / len(each))
             floor.append(min([await _taken(plain.resolve, names) for _ in range(_BLOCKS)]))
     return [
-        Figure(name=name, unit="ns", ours=ours, floor=floor, bound=10, judged="min")
-        for name, ours in (
-            ("cached, first hit after an invalidate of another name", firsts),
-            ("cached, first hits of 500 names after an invalidate of another", everyone),
+        Figure(name=name, unit="ns", ours=ours, floor=least, bound=10, judged="min")
+        for name, ours, least in (
+            ("cached, first hit after an invalidate of another name", firsts, first_floor),
+            ("cached, first hits of 500 names after an invalidate of another", everyone, floor),
         )
     ]
 
