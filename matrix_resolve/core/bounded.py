@@ -55,7 +55,7 @@ class Bounded(Generic[_K, _V]):
 
     def look(self, key: _K) -> _V | None:
         """Return the value of `key`, None if there is none; it does not count as used."""
-        return self._part(key).get(key)
+        return self._parts[hash(key) % self._count].get(key)  # as `_part`, on a busy way
 
     def put(self, key: _K, value: _V) -> None:
         """Keep `value` under `key`."""

@@ -97,6 +97,11 @@ def question_of(key: str) -> Question | None:
     return kinds[kind](name) if kind in kinds and name else None
 
 
+def hostname_of(key: str) -> str:
+    """Return the hostname that the question with this `key` is about, without service labels."""
+    return key.rpartition("._tcp.")[2].rpartition(":")[2]
+
+
 @frozen
 class Delegated:
     """The document names another server; `url` is where it was found in the end."""

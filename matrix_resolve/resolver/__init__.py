@@ -12,7 +12,8 @@ The trip of a server name, and which file is which station:
     upstream.py      the plug-ins, in their slots (slots.py) and time limits, their replies read
 
 and back: a reply is *learned*, becomes an *entry* that is remembered, is *found* by all who wait
-(found.py), and with the decision makes a *resolved* name. Beside the way: endpoints.py finds the
+(found.py), and with the decision makes a *resolved* name, which is *hot* (hot.py) while it may be
+given without another look. Beside the way: endpoints.py finds the
 addresses of targets by the same flights, feed.py hears what other processes invalidate,
 services.py is what flights share, want.py how much an answer is wanted, and tasks.py what asyncio
 lacks.

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from attrs import define
@@ -21,6 +21,7 @@ from matrix_resolve.interfaces import Clock
 from matrix_resolve.policy import Policy
 from matrix_resolve.resolver.draws import Draws
 from matrix_resolve.resolver.found import Found
+from matrix_resolve.resolver.hot import HotNames
 
 # For so long (seconds) names are hot together. Then both clocks are looked at again: the hot path
 # reads the monotonic one alone, and the other may have been set forward.
@@ -85,17 +86,17 @@ class ResolvedNames:
         self._moments = Moments(clock)
         self._rng = rng
         self._is_told = is_told
-        self.hot: dict[str | ServerName, Resolution] = {}
-        """What may be given without another look: emptied when that changes."""
+        self._hot = HotNames(self._keys)
+        self.hot = self._hot.given
+        """What may be given without another look."""
         self.hot_until = -math.inf
         """Until when that is so, by the monotonic clock."""
-        self._draws: dict[str, Draws] = {}  # of hot names with several targets
+        self._draws: dict[str, Draws] = {}  # of names with several targets, until all cool
         self._hot_scale: Timescale | None = None  # how the clock was set when that began
         # Hits in `hot` don't count as use there, so what is hot is spared, once (CLOCK).
-        self._kept = Bounded[str, Resolved](
-            policy.max_resolved, _weight, spare=lambda name: self.hot.pop(name, None) is not None
-        )
-        outdated.subscribe(lambda _: self._cool())
+        # A hot name is kept as it was when it became hot: whoever deletes it lets it cool before.
+        self._kept = Bounded[str, Resolved](policy.max_resolved, _weight, spare=self._hot.delete)
+        outdated.subscribe(self._cool)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -143,15 +144,19 @@ class ResolvedNames:
             self.hot_until = monotonic + _HOT_FOR
             _, self._hot_scale = self._moments.now()
         stands = resolved.scale is self._hot_scale and resolved.ends_at >= self.hot_until
+        may_be_hot = len(resolved.candidates) == 1 and stands and not self._is_told
+        heats = may_be_hot and name not in self.hot
+        keys = resolved.keys() if heats or resolved.epoch != epoch else []
         if not (stands or self._stands_now(resolved)) or (
-            resolved.epoch != epoch and self._outdated.since(resolved.epoch, *resolved.keys())
+            resolved.epoch != epoch and self._outdated.since(resolved.epoch, *keys)
         ):
+            self._hot.delete(name)  # it may be that, where the log of what is outdated began afresh
             self._kept.delete(name)
             return None
         resolved.stands_in(epoch)
-        if stands and len(resolved.candidates) == 1 and not self._is_told:
-            self.hot[name] = resolved.resolution
-        else:  # it counts as used, under the text of it that is kept already
+        if heats:
+            self._hot.put(name, resolved.resolution, keys)
+        elif not may_be_hot:  # it counts as used, under the text of it that is kept already
             self._kept.get(str(resolved.resolution.server_name))
         return resolved
 
@@ -163,6 +168,7 @@ class ResolvedNames:
     def put(self, name: str, resolved: Resolved, *, since: int) -> None:
         """Keep a name, unless an answer that it rests on was outdated since that epoch."""
         if not self._outdated.since(since, *resolved.keys()):
+            self._hot.delete(name)
             self._kept.put(name, resolved)
 
     def questions(self, name: str) -> Iterator[Question]:
@@ -179,8 +185,8 @@ class ResolvedNames:
 
     def clear(self) -> None:
         """Delete all names."""
-        self._kept.clear()
         self._cool()
+        self._kept.clear()
 
     def drawn_anew(self, resolved: Resolved) -> Resolution:
         """Return the resolution, its targets in an order of their own (RFC 2782)."""
@@ -195,9 +201,17 @@ class ResolvedNames:
             draws = self._draws[name] = Draws(resolution, candidates, self._max_targets)
         return draws.drawn(self._rng.random())
 
-    def _cool(self) -> None:
-        self.hot.clear()
-        self._draws.clear()
+    def _cool(self, questions: Collection[Question] | None = None) -> None:
+        """Let the names cool that rest on one of `questions`; None stands for all."""
+        if questions is None:
+            self._hot.clear()
+            self._draws.clear()
+        else:  # what was drawn of a name that is decided anew is not given again
+            self._hot.cool(questions)
+
+    def _keys(self, name: str) -> list[str]:
+        resolved = self._kept.look(name)
+        return [] if resolved is None else resolved.keys()
 
     def _drawn(self, candidates: tuple[Target, ...]) -> tuple[Target, ...]:
         return in_order(candidates, self._rng)[: self._max_targets]

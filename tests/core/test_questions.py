@@ -19,6 +19,7 @@ from matrix_resolve.core.questions import (
     NotDelegated,
     Question,
     SrvFailed,
+    hostname_of,
     question_of,
 )
 from matrix_resolve.core.story import describe
@@ -62,6 +63,20 @@ def test_question_ignores_case(question: Question, spelled: Question, key: str, 
 def test_question_of_a_key(question: Question) -> None:
     """A key leads back to its question."""
     assert question_of(question.key) == question
+
+
+@pytest.mark.parametrize(
+    ("question", "hostname"),
+    [
+        (AskWellKnown("Example.org"), "example.org"),
+        (AskSrv("_matrix-fed._tcp.example.org"), "example.org"),
+        (AskSrv("_matrix._tcp.tcp.example"), "tcp.example"),
+        (AskAddresses("example.org"), "example.org"),
+    ],
+)
+def test_hostname_of_a_key(question: Question, hostname: str) -> None:
+    """It is the hostname of the server name that the question is about."""
+    assert hostname_of(question.key) == hostname
 
 
 @pytest.mark.parametrize("key", ["", "wk", "wk:", "mx:example.org", "example.org", ":example.org"])
