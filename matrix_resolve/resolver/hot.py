@@ -31,7 +31,10 @@ class HotNames:
         self._elsewhere: dict[int, set[str]] = {}
 
     def put(self, text: str, resolution: Resolution, keys: Iterable[str]) -> None:
-        """Let a name be hot; it rests on the questions with these keys."""
+        """Let a name be hot that rests on the questions with these keys.
+
+        Those about the host that its text is may be left out.
+        """
         self.given[text] = resolution
         for place in _elsewhere(text, keys):
             texts = self._elsewhere.get(place)

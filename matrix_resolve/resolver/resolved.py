@@ -13,7 +13,13 @@ from matrix_resolve.core.moments import Moments, Timescale
 from matrix_resolve.core.names import ServerName, parse_ip_literal
 from matrix_resolve.core.packed import from_answer, pack, unpack
 from matrix_resolve.core.procedure import Decision
-from matrix_resolve.core.questions import AskAddresses, Question, SrvFailed, question_of
+from matrix_resolve.core.questions import (
+    AskAddresses,
+    Question,
+    SrvFailed,
+    hostname_of,
+    question_of,
+)
 from matrix_resolve.core.resolution import Resolution, Target
 from matrix_resolve.core.srv import has_few_orders, in_order
 from matrix_resolve.core.story import Row
@@ -39,7 +45,8 @@ class Resolved:
     """A resolved name, what its targets are drawn from, and until when it stands.
 
     Until `until` (Unix seconds) by the wall clock as it was set then: `scale`. `trail` is packed;
-    in `epoch` none of the answers in it was outdated.
+    in `epoch` none of the answers in it was outdated. `about_itself`: all its questions are about
+    the host that the name, as it is spelled, is.
     """
 
     resolution: Resolution
@@ -48,6 +55,7 @@ class Resolved:
     until: float
     scale: Timescale
     epoch: int
+    about_itself: bool
 
     def stands_in(self, epoch: int) -> None:
         """Note that it stands in an epoch."""
@@ -131,6 +139,7 @@ class ResolvedNames:
             until=until,
             scale=scale,
             epoch=self._outdated.epoch,
+            about_itself=all(hostname_of(question.key) == str(name) for question in found),
         )
 
     def get(self, name: str) -> Resolved | None:
@@ -144,20 +153,19 @@ class ResolvedNames:
             self.hot_until = monotonic + _HOT_FOR
             _, self._hot_scale = self._moments.now()
         stands = resolved.scale is self._hot_scale and resolved.ends_at >= self.hot_until
-        may_be_hot = len(resolved.candidates) == 1 and stands and not self._is_told
-        heats = may_be_hot and name not in self.hot
-        keys = resolved.keys() if heats or resolved.epoch != epoch else []
         if not (stands or self._stands_now(resolved)) or (
-            resolved.epoch != epoch and self._outdated.since(resolved.epoch, *keys)
+            resolved.epoch != epoch and self._outdated.since(resolved.epoch, *resolved.keys())
         ):
             self._hot.delete(name)  # it may be that, where the log of what is outdated began afresh
             self._kept.delete(name)
             return None
         resolved.stands_in(epoch)
-        if heats:
-            self._hot.put(name, resolved.resolution, keys)
-        elif not may_be_hot:  # it counts as used, under the text of it that is kept already
+        if self._is_told or not stands or len(resolved.candidates) > 1:
+            # It counts as used, under the text of it that is kept already.
             self._kept.get(str(resolved.resolution.server_name))
+        elif name not in self.hot:
+            keys = () if resolved.about_itself else resolved.keys()
+            self._hot.put(name, resolved.resolution, keys)
         return resolved
 
     def _stands_now(self, resolved: Resolved) -> bool:
@@ -167,7 +175,7 @@ class ResolvedNames:
 
     def put(self, name: str, resolved: Resolved, *, since: int) -> None:
         """Keep a name, unless an answer that it rests on was outdated since that epoch."""
-        if not self._outdated.since(since, *resolved.keys()):
+        if since == self._outdated.epoch or not self._outdated.since(since, *resolved.keys()):
             self._hot.delete(name)
             self._kept.put(name, resolved)
 

@@ -113,7 +113,9 @@ RESTS_ON = [
 ]
 
 
-@pytest.mark.parametrize(("question", "resting"), RESTS_ON, ids=lambda value: str(value)[:50])
+@pytest.mark.parametrize(
+    ("question", "resting"), [pytest.param(*row, id=row[0].key) for row in RESTS_ON]
+)
 @pytest.mark.parametrize("how", ["told by the feed", "expired", "invalidated"])
 async def test_those_cool_that_rest_on_it(
     world: World, question: Question, resting: set[str], how: str
