@@ -43,11 +43,12 @@ class RequestContext:
             raise RuntimeError("a request is sent once")
         outgoing = self._outgoing()
         if not self._hooks:
-            return await self._sent(outgoing)
-        with Telling(self._hooks, outgoing) as telling:
             response = await self._sent(outgoing)
-            telling.answered(response)
-        return response
+        else:
+            with Telling(self._hooks, outgoing) as telling:
+                response = await self._sent(outgoing)
+                telling.answered(response)
+        return await response.__aenter__()  # it lasts, be its status raised meanwhile
 
     async def _sent(self, outgoing: Outgoing) -> FederationResponse:
         self._limit = asyncio.timeout_at(outgoing.ends_at)

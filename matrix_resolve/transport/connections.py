@@ -5,6 +5,7 @@ import errno
 import socket
 from collections import deque
 from collections.abc import Hashable
+from contextlib import suppress
 from typing import Any, Final
 
 from matrix_resolve.transport.attempts import ConnectionAttempt
@@ -122,11 +123,13 @@ class Connections:
     def _cut_off(self) -> None:
         """Cut off those whose time is over, and wait for that of the others."""
         loop, self._cutting = asyncio.get_running_loop(), None
-        for until, transport in [*self._parting.values()]:
+        for sock, (until, transport) in [*self._parting.items()]:
             if until > loop.time():
                 self._cutting = loop.call_at(until, self._cut_off)
                 break
             transport.abort()
+            with suppress(OSError):  # asyncio's does nothing once it has been closed twice
+                sock.shutdown(socket.SHUT_RDWR)
 
     def give_up_idle(self) -> None:
         """Close the connection that has been idle longest, if there is one."""

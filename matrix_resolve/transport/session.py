@@ -31,9 +31,9 @@ class Connector(aiohttp.TCPConnector):
         return connected
 
     def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
-        transport, tls = protocol.transport, None
-        if transport is not None and not transport.is_closing():
-            tls = transport.get_extra_info("ssl_object")
+        transport = protocol.transport
+        # Before aiohttp may close it: asyncio's has none once it has been closed twice.
+        tls = None if transport is None else transport.get_extra_info("ssl_object")
         super()._release(key, protocol, should_close=should_close)
         if transport is not None and isinstance(tls, GuardedTls) and tls.socket is not None:
             tls.socket.released(transport)

@@ -2,20 +2,33 @@
 
 import asyncio
 import gc
+import socket
+import ssl
+import threading
 import tracemalloc
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
 import pytest
-from worlds import HANGS, client_of
+from houses import CERTIFICATES, on_linux
+from worlds import HANGS, World, client_of
 
-from matrix_resolve import ConnectError, FederationClient, MatrixResolveError
+from matrix_resolve import (
+    AddressPolicy,
+    ConnectError,
+    FederationClient,
+    MatrixResolveError,
+    open_federation_client,
+)
 from matrix_resolve.testing import (
+    Certificate,
     CutShort,
     Dripping,
     Endless,
     LoopbackFederation,
+    Reply,
     Request,
     Silent,
     Slow,
@@ -220,6 +233,98 @@ async def test_a_response_is_closed_with_its_context(
             pass
         with pytest.raises(aiohttp.ClientConnectionError):
             await response.content.read(10)
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["without hooks", "with hooks"])
+async def test_the_body_of_a_refusal(loopback_federation: LoopbackFederation, told: bool) -> None:
+    """It can be read after `raise_for_status()` has raised: the response lasts as its context."""
+    loopback_federation.add(NAME, serves=Reply(404, [], b"x" * 300_000))
+    hooks = [lambda _: None] if told else []
+    async with (
+        asyncio.timeout(HANGS),
+        loopback_federation.resolver(hooks=hooks) as resolver,
+        loopback_federation.client(resolver) as client,
+        client.request("GET", TARGET, "/x") as response,
+    ):
+        with pytest.raises(aiohttp.ClientResponseError):
+            response.raise_for_status()
+        assert len(await response.read()) == 300_000
+
+
+class Deaf:
+    """A server that answers the head of a request, and takes in no more of it.
+
+    `ends`: it sends its farewell too, and holds the connection open.
+    """
+
+    def __init__(self, says: bytes, *, ends: bool) -> None:
+        self._says = says
+        self._ends = ends
+        self._over = threading.Event()
+        self._context = CERTIFICATES.server_context(NAME, Certificate.VALID)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self._listening.settimeout(HANGS)  # rather than to wait for nobody
+        self.port = self._listening.getsockname()[1]
+
+    def serve(self) -> None:
+        """Serve one connection until it is closed."""
+        with self._listening:
+            connection, _ = self._listening.accept()
+        with self._context.wrap_socket(connection, server_side=True) as tls:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += tls.recv(1000)
+            # All in one piece, so that the end is seen with the response.
+            tls.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+            tls.sendall(self._says)
+            if self._ends:
+                tls.setblocking(False)
+                with suppress(ssl.SSLError):  # for what it does not take in
+                    tls.unwrap()
+            tls.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+            self._over.wait(HANGS)
+
+    def let_go(self) -> None:
+        """Close the connection."""
+        self._over.set()
+
+
+@pytest.mark.parametrize(
+    "deaf",
+    [
+        pytest.param((b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", True), id="farewell"),
+        pytest.param((b"HTTP/1.1 garbage\r\n\r\n", False), id="no HTTP"),
+    ],
+)
+@on_linux
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
+async def test_a_server_that_takes_nothing_more(
+    deaf: tuple[bytes, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that closes with a body half sent is cut off, whoever began to close it."""
+    monkeypatch.setattr("matrix_resolve.transport.connections._PARTING", 0.1)
+    says, ends = deaf
+    server = Deaf(says, ends=ends)
+    world = World()
+    world.addresses.answers[NAME] = ["127.0.0.1"]
+    serving = asyncio.create_task(asyncio.to_thread(server.serve))
+    try:
+        async with (
+            asyncio.timeout(HANGS),
+            world.resolver(address_policy=AddressPolicy.allow_all()) as resolver,
+            open_federation_client(resolver, ssl_context=CERTIFICATES.client_context()) as client,
+        ):
+            with suppress(aiohttp.ClientResponseError):
+                async with client.request(
+                    "PUT", f"{NAME}:{server.port}", "/x", data=b"x" * 20_000_000
+                ) as response:
+                    assert await response.read() == b"ok"
+            while client._dialler.connections:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    finally:
+        server.let_go()
+        await serving
 
 
 # Being cancelled
