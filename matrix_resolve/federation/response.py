@@ -7,7 +7,6 @@ from types import TracebackType
 import aiohttp
 from aiohttp.connector import Connection
 from aiohttp.helpers import BaseTimerContext, TimerContext
-from aiohttp.streams import EMPTY_PAYLOAD
 
 from matrix_resolve.core.resolution import Target
 from matrix_resolve.errors import ResponseTooLargeError
@@ -25,12 +24,17 @@ class _BodyTimer(BaseTimerContext):
     def __init__(self, outgoing: Outgoing, ends_at: float) -> None:
         self._outgoing = outgoing
         self._ends_at = ends_at
+        self._has_all = False
         self._timer: asyncio.TimerHandle
         self._waiting: TimerContext
 
+    def ended(self) -> None:
+        """Hear that all of the body is there; if it is in time, it may be read at any time."""
+        self._has_all = not self._outgoing.is_late()
+
     def assert_timeout(self) -> None:
         """Raise `TimeoutError` if the time is over."""
-        if self._outgoing.is_late():
+        if not self._has_all and self._outgoing.is_late():
             raise _told(self._outgoing, TimeoutError())
 
     def __enter__(self) -> BaseTimerContext:
@@ -82,9 +86,9 @@ class FederationResponse(Response):
     def answers(self, outgoing: Outgoing) -> None:
         """Be the response to that; to be said before the body is read."""
         self._outgoing = outgoing
-        # All responses that have no body share one.
-        if outgoing.ends_at is not None and self.content is not EMPTY_PAYLOAD:
-            self.content._timer = _BodyTimer(outgoing, outgoing.ends_at)
+        if outgoing.ends_at is not None and not self.content.is_eof():
+            self.content._timer = timer = _BodyTimer(outgoing, outgoing.ends_at)
+            self.content.on_eof(timer.ended)
 
     async def read(self) -> bytes:
         """Return the body.

@@ -24,6 +24,7 @@ from matrix_resolve import (
     ResponseTooLargeError,
     open_federation_client,
 )
+from matrix_resolve.federation.response import FederationResponse
 from matrix_resolve.testing import (
     Certificate,
     DnsFault,
@@ -485,6 +486,37 @@ async def test_a_time_out_of_the_stream_in_words(
             TimeoutError, match=rf"^{NAME}:8450: no rest of the response after [\d.]+ s"
         ):
             await read()
+
+
+@pytest.mark.parametrize("size", [9, 300_000], ids=["with the head", "after it"])
+async def test_a_body_that_came_in_time(loopback_federation: LoopbackFederation, size: int) -> None:
+    """It may be read when the time of the request is over."""
+    loopback_federation.add(NAME, serves=b"x" * size)
+    async with (
+        client_of(loopback_federation) as client,
+        client.request("GET", AT, "/", timeout=HANGS) as response,
+    ):
+        while not response.content.is_eof():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert isinstance(response, FederationResponse)
+        response._outgoing.ends_at = 0
+        assert response._outgoing.is_late()
+        assert len(await response.read()) == size
+
+
+async def test_a_body_that_comes_too_late(loopback_federation: LoopbackFederation) -> None:
+    """It is not read, though nobody waited for it when the time was over."""
+    loopback_federation.add(NAME, serves=Dripping(b"x" * 20, 0.01))
+    async with (
+        client_of(loopback_federation) as client,
+        client.request("GET", AT, "/", timeout=HANGS) as response,
+    ):
+        assert isinstance(response, FederationResponse)
+        response._outgoing.ends_at = 0
+        while not response.content.is_eof():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        with pytest.raises(TimeoutError, match="no rest of the response"):
+            await response.read()
 
 
 async def test_time_outs_of_other_phases(loopback_federation: LoopbackFederation) -> None:
