@@ -14,6 +14,7 @@ name, of `matrix_resolve.testing.contract`, to be subclassed in pytest.
 
 from collections.abc import AsyncGenerator, Callable
 from contextvars import ContextVar
+from types import MethodType
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from attrs import frozen
@@ -244,15 +245,15 @@ _Method = TypeVar("_Method", bound=Callable[..., Any])
 def prompt(method: _Method) -> _Method:
     """Mark `get` or `put` of a cache as one that never waits, so it needs no time limit.
 
-    For caches in this process's memory. One that overrides it is not marked.
+    For caches in this process's memory. One that overrides or wraps it is not marked.
     """
-    method.__dict__["_is_prompt"] = True
+    method.__dict__["_is_prompt"] = method
     return method
 
 
 def is_prompt(method: Callable[..., Any]) -> bool:
     """Return whether a method is marked by `prompt`."""
-    return getattr(method, "_is_prompt", False) is True
+    return _is_marked(method, "_is_prompt")
 
 
 def punctual(method: _Method) -> _Method:
@@ -260,16 +261,26 @@ def punctual(method: _Method) -> _Method:
 
     That is within `timeout` seconds, an attribute of the plug-in, whatever the other side does. A
     resolver that would wait as long then needs no task and no timer of its own around it. One
-    that overrides it is not marked.
+    that overrides or wraps it is not marked, nor is that of a subclass, which may change what it
+    calls.
     """
-    method.__dict__["_is_punctual"] = True
+    method.__dict__["_is_punctual"] = method
     return method
 
 
-def is_punctual(method: Any, seconds: float) -> bool:
+def is_punctual(method: Callable[..., Any], seconds: float) -> bool:
     """Return whether a method is marked by `punctual`, and over within so many seconds."""
-    is_marked = getattr(method, "_is_punctual", False) is True
-    return is_marked and method.__self__.timeout <= seconds
+    if not _is_marked(method, "_is_punctual"):
+        return False
+    plugin: Any = getattr(method, "__self__", None)
+    is_of_its_class = method.__name__ in vars(type(plugin))
+    return is_of_its_class and plugin.timeout is not None and plugin.timeout <= seconds
+
+
+def _is_marked(method: Callable[..., Any], mark: str) -> bool:
+    """Return whether this method was marked, and is no wrapper that took its attributes over."""
+    function = getattr(method, "__func__", None)
+    return type(method) is MethodType and getattr(function, mark, None) is function
 
 
 class Clock(Protocol):

@@ -2,7 +2,10 @@
 
 import asyncio
 import gc
+import math
+from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -10,7 +13,8 @@ from leaping import leaping
 from worlds import HANGS, settled
 
 from matrix_resolve import CacheError, timeouts
-from matrix_resolve.timeouts import LeftBehind, within
+from matrix_resolve.interfaces import is_prompt, prompt, punctual
+from matrix_resolve.timeouts import LeftBehind, reply_of, within
 
 SHORT = 0.01
 
@@ -231,3 +235,110 @@ async def test_errors_are_held_by_nobody() -> None:
         assert not [o for o in gc.get_objects() if isinstance(o, Bug)]
     finally:
         gc.enable()
+
+
+class Punctual:
+    """A plug-in that keeps the time itself, or says so."""
+
+    def __init__(self, seconds: Any = 1.0) -> None:
+        self.timeout = seconds
+
+    @punctual
+    async def ask(self, _: str) -> "asyncio.Task[Any]":
+        """Tell in which task it is asked."""
+        return await self.get()
+
+    async def get(self) -> "asyncio.Task[Any]":
+        """Tell the task."""
+        task = asyncio.current_task()
+        assert task is not None
+        return task
+
+
+class Unmarked(Punctual):
+    """It overrides what was marked."""
+
+    async def ask(self, asked: str) -> "asyncio.Task[Any]":
+        """Ask twice."""
+        await super().ask(asked)
+        return await super().ask(asked)
+
+
+class Subclass(Punctual):
+    """It overrides what is called by what was marked."""
+
+    async def get(self) -> "asyncio.Task[Any]":
+        """Ask twice."""
+        await super().get()
+        return await super().get()
+
+
+def twice(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Retry, as a decorator does."""
+
+    @wraps(method)
+    async def retrying(*args: Any) -> Any:
+        await method(*args)
+        return await method(*args)
+
+    return retrying
+
+
+class Retrying(Punctual):
+    """What was marked is wrapped, with all its attributes."""
+
+    ask = twice(Punctual.ask)
+
+
+def wrapped() -> Punctual:
+    """Return one of which the method is wrapped for itself."""
+    plugin = Punctual()
+    plugin.ask = twice(plugin.ask)  # type: ignore[method-assign]
+    return plugin
+
+
+@pytest.mark.parametrize(
+    ("plugin", "is_alone"),
+    [
+        pytest.param(Punctual(), True, id="as quick"),
+        pytest.param(Punctual(0.1), True, id="quicker"),
+        pytest.param(Punctual(1.001), False, id="slower"),
+        pytest.param(Punctual(math.inf), False, id="no limit"),
+        pytest.param(Punctual(math.nan), False, id="no number"),
+        pytest.param(Punctual(None), False, id="None"),
+        pytest.param(Unmarked(), False, id="overridden"),
+        pytest.param(Subclass(), False, id="subclass"),
+        pytest.param(Retrying(), False, id="wrapped"),
+        pytest.param(wrapped(), False, id="wrapped for itself"),
+    ],
+)
+async def test_who_keeps_the_time_is_asked_without_a_task(plugin: Punctual, is_alone: bool) -> None:
+    """Only a method that was marked itself, and keeps a time as short; all others have a limit."""
+    asked = reply_of(plugin, "ask", "x", asyncio.Task, seconds=1.0, failure=CacheError)
+    assert (await asked is asyncio.current_task()) is is_alone
+
+
+@pytest.mark.parametrize("is_punctual", [False, True])
+async def test_what_is_no_reply(is_punctual: bool) -> None:
+    """It is told whose it is, with a limit around it and without."""
+    asked = reply_of(
+        Punctual(), "ask", "x", int, seconds=1.0 if is_punctual else 0.5, failure=CacheError
+    )
+    with pytest.raises(TypeError, match=r"Punctual\.ask"):
+        await asked
+
+
+def test_what_is_wrapped_is_not_prompt() -> None:
+    """A decorator that takes its attributes over may wait."""
+
+    class Cache:
+        @prompt
+        async def get(self) -> None:
+            """Get."""
+
+        put = twice(get)
+
+    assert is_prompt(Cache().get)
+    assert not is_prompt(Cache().put)
+    assert not is_prompt(len)
+    assert not is_prompt(lambda: None)
