@@ -1,6 +1,7 @@
 """The default well-known fetcher, by aiohttp."""
 
 import asyncio
+import math
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
@@ -169,7 +170,7 @@ class AiohttpWellKnownFetcher(Closeable):
         try:
             async with whole:
                 self._under_way.add(whole)
-                return await self._follow(dialler, url, redirected)
+                return await self._follow(dialler, url, redirected, whole)
         except TimeoutError as error:
             if not whole.expired():
                 raise
@@ -186,14 +187,18 @@ class AiohttpWellKnownFetcher(Closeable):
             self._under_way.discard(whole)
 
     async def _follow(
-        self, dialler: Dialler, url: str, redirected: Callable[[HttpResponse], None] | None
+        self,
+        dialler: Dialler,
+        url: str,
+        redirected: Callable[[HttpResponse], None] | None,
+        whole: asyncio.Timeout,
     ) -> HttpResponse:
         """Return the response at the end of the redirects."""
         visited: list[str] = []
         budget = Budget(_BESIDES + self._max_body)
         while True:
             visited.append(url)
-            response = await self._get(dialler, url, budget)
+            response = await self._get(dialler, url, budget, whole)
             if redirected is not None and response.status in REDIRECTS:
                 redirected(response)
             to = (value for name, value in response.headers if name.lower() == "location")
@@ -208,14 +213,16 @@ class AiohttpWellKnownFetcher(Closeable):
                     f"more than {self._max_redirects} redirects", temporary=False
                 )
 
-    async def _get(self, dialler: Dialler, url: str, budget: Budget) -> HttpResponse:
+    async def _get(
+        self, dialler: Dialler, url: str, budget: Budget, whole: asyncio.Timeout
+    ) -> HttpResponse:
         """Return the response to one request."""
         at = HttpsUrl.parse(url)
         host, port = at.host, at.port
         proxy = self._proxy.settings(host, port) if self._proxy else {}
         addresses: list[SocketAddress] = []
         if not proxy or at.ip_address is not None:
-            addresses = [(str(ip), port) for ip in await self._allowed_addresses(at)]
+            addresses = [(str(ip), port) for ip in await self._allowed_addresses(at, whole)]
 
         async def found() -> Sequence[SocketAddress]:
             return addresses  # looked up before, so that connecting has its time for itself
@@ -256,17 +263,22 @@ class AiohttpWellKnownFetcher(Closeable):
             # ValueError: what aiohttp's parsers let through, a label that IDNA can't encode.
             raise WellKnownFetchError(f"{host}: {in_words(error)}") from error
 
-    async def _allowed_addresses(self, at: HttpsUrl) -> tuple[IPAddress, ...]:
+    async def _allowed_addresses(
+        self, at: HttpsUrl, whole: asyncio.Timeout
+    ) -> tuple[IPAddress, ...]:
         """Return the addresses of a hop that the policy allows, in the order to dial."""
         if at.ip_address is not None:
             found: tuple[IPAddress, ...] = (at.ip_address,)
         else:
+            # One that is deaf to its cancellation is waited for until its limit.
+            ends_at = whole.when()
+            left = math.inf if ends_at is None else ends_at - asyncio.get_running_loop().time()
             reply = await reply_of(
                 self._addresses,
                 "lookup_addresses",
                 at.host,
                 AddressReply,
-                seconds=self._dns_timeout,
+                seconds=min(self._dns_timeout, left),
                 failure=AddressLookupError,
             )
             found = tuple(reply.addresses)

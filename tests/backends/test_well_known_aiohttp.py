@@ -13,7 +13,7 @@ import os
 import socket
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from matrix_resolve.backends.dns_aiodns import AiodnsLookup
 from matrix_resolve.backends.well_known_aiohttp import AiohttpWellKnownFetcher
 from matrix_resolve.core.addresses import AddressPolicy
 from matrix_resolve.errors import AddressLookupError, WellKnownFetchError
-from matrix_resolve.interfaces import AddressLookup, HttpResponse
+from matrix_resolve.interfaces import AddressLookup, AddressReply, HttpResponse
 from matrix_resolve.testing import (
     Certificate,
     CutShort,
@@ -499,6 +499,36 @@ async def test_timeout_bounds_address_lookups(
     failed = await failure(loopback_federation, name, addresses=addresses, timeout=0.3)
     assert failed.temporary
     assert cancelled == ["hangs.example"]
+
+
+@pytest.mark.parametrize("place", ["first hop", "after a redirect"])
+async def test_timeout_bounds_address_lookups_that_are_deaf(
+    loopback_federation: LoopbackFederation, place: str
+) -> None:
+    """A lookup that does not end when it is cancelled is left behind in time."""
+    over = asyncio.Event()
+
+    async def deaf(_: str) -> AddressReply:
+        while not over.is_set():
+            with suppress(asyncio.CancelledError):
+                await over.wait()
+        return AddressReply([])
+
+    loopback_federation.add(NAME, redirects_to="https://deaf.example/")
+    addresses = FakeAddresses({NAME: ["127.0.0.1"], "deaf.example": deaf})
+    name = "deaf.example" if place == "first hop" else NAME
+    try:
+        async with asyncio.timeout(HANGS):
+            failed = await failure(
+                loopback_federation,
+                name,
+                addresses=addresses,
+                timeout=0.3,
+                dns_timeout=2 * HANGS,
+            )
+    finally:
+        over.set()
+    assert failed.reason == "no response within 0.3 s"
 
 
 @pytest.mark.parametrize("place", ["first hop", "after a redirect"])

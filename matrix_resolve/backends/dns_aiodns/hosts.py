@@ -50,9 +50,9 @@ class HostsFile:
     async def find(self, hostname: str, *, within: float | None = None) -> tuple[IPAddress, ...]:
         """Return the addresses of `hostname`, none if the file does not name it.
 
-        Raises `TimeoutError` if it has changed, and is not read within that many seconds.
+        Raises `TimeoutError` if it is being read, and that is not over within so many seconds. It
+        is not looked at again, so that whoever was told that it is not being read need not wait.
         """
-        self.is_being_read()
         if (reading := self._reading) is not None:
             # While it is read, all wait: what it said before may be wrong now. That some of them
             # wait no longer does not end it, or a file that takes long would never be read.
