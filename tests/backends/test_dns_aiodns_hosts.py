@@ -16,6 +16,7 @@ from matrix_resolve.core.names import IPAddress
 from matrix_resolve.errors import AddressLookupError
 from matrix_resolve.interfaces import AddressReply
 from matrix_resolve.testing import LoopbackFederation
+from matrix_resolve.timeouts import within
 
 LINES = [
     # text, what it says of which names
@@ -199,6 +200,26 @@ async def test_only_who_sees_a_change_waits(watched: Watched) -> None:
     assert await watched.file.find("a.example") == ()
     assert watched.file.is_being_read()
     assert await watched.file.find("a.example") == (ip_address("192.0.2.1"),)
+
+
+async def test_reading_takes_no_time_of_its_own(
+    loopback_federation: LoopbackFederation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the file is read a lookup has one limit, DNS included; after that it keeps the time."""
+    limits: list[float] = []
+
+    async def noted(seconds: float, asked: Any, *args: Any) -> Any:
+        limits.append(seconds)
+        return await within(seconds, asked, *args)
+
+    monkeypatch.setattr("matrix_resolve.backends.dns_aiodns.lookup.within", noted)
+    path = tmp_path / "hosts"
+    path.write_text("192.0.2.1 a.example\n")
+    server = loopback_federation.nameserver
+    async with AiodnsLookup(nameservers=[server], hosts_file=path, timeout=HANGS) as lookup:
+        for _ in range(2):
+            await lookup.lookup_addresses("a.example")
+    assert limits == [HANGS]
 
 
 async def test_gone_and_back(watched: Watched) -> None:

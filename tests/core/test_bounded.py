@@ -136,3 +136,13 @@ def test_few_heavy_values_in_many_parts() -> None:
     for key in "abc":
         kept.put(key, MANY)
         assert [other for other in "abc" if kept.look(other)] == [key]
+
+
+def test_whether_there_is_anything() -> None:
+    """It is true as long as it holds a value."""
+    kept = Bounded[str, int](3)
+    assert not kept
+    kept.put("a", 1)
+    assert kept
+    kept.delete("a")
+    assert not kept

@@ -504,6 +504,20 @@ async def test_a_body_that_came_in_time(loopback_federation: LoopbackFederation,
         assert len(await response.read()) == size
 
 
+async def test_no_timer_stays_when_nobody_waits(loopback_federation: LoopbackFederation) -> None:
+    """The time of a request is watched where somebody waits, and by no timer of aiohttp's."""
+    loopback_federation.add(NAME, serves=Dripping(b"x" * 9, 0.01))
+    before = asyncio.get_running_loop().time()
+    async with (
+        client_of(loopback_federation) as client,
+        client.request("GET", AT, "/", timeout=10 * HANGS) as response,
+    ):
+        assert len(await response.read()) == 9
+        scheduled: Any = asyncio.get_running_loop()
+        timers = [timer for timer in scheduled._scheduled if not timer.cancelled()]
+        assert not [timer for timer in timers if timer.when() > before + 9 * HANGS]
+
+
 async def test_a_body_that_comes_too_late(loopback_federation: LoopbackFederation) -> None:
     """It is not read, though nobody waited for it when the time was over."""
     loopback_federation.add(NAME, serves=Dripping(b"x" * 20, 0.01))

@@ -211,3 +211,17 @@ async def test_one_that_becomes_idle_makes_room_for_who_waits() -> None:
     assert transport.closing
     assert waiting.done()
     waiting.result().close()
+
+
+async def test_one_that_becomes_idle_is_kept_when_room_is_made_already() -> None:
+    """Where another has been given up for who waits, and is still closing."""
+    connections = Connections(2)
+    first, second = await opened(connections), await opened(connections)
+    given_up = idle(first)
+    waiting = asyncio.create_task(opened(connections))
+    await asyncio.sleep(0)
+    kept = idle(second)
+    assert given_up.closing
+    assert not kept.closing
+    (await waiting).close()
+    second.close()
