@@ -114,6 +114,8 @@ class Connections:
 
     def part(self, sock: "Socket", transport: asyncio.Transport) -> None:
         """Note a connection that is being closed, to be cut off if it does not end in time."""
+        if sock not in self._open:
+            return  # it has been closed by the other side meanwhile
         loop = asyncio.get_running_loop()
         until = loop.time() + _PARTING
         self._parting[sock] = until, transport

@@ -225,3 +225,16 @@ async def test_one_that_becomes_idle_is_kept_when_room_is_made_already() -> None
     assert not kept.closing
     (await waiting).close()
     second.close()
+
+
+async def test_what_is_gone_does_not_part() -> None:
+    """A request may be done with when its connection has been closed already: no timer is left."""
+    connections = Connections(1)
+    sock = await opened(connections)
+    transport: Any = FakeTransport(sock)
+    sock.used("key")
+    transport.closing = True
+    sock.close()
+    sock.released(transport)
+    assert not connections._parting
+    assert connections._cutting is None
