@@ -10,6 +10,8 @@ _V = TypeVar("_V")
 _MOST_PARTS: Final = 61
 # Fewer than so many of the bound in a part, and what was used least lately can't be told well.
 _LEAST_IN_PART: Final = 1000
+# No more values than so many are spared at a time: to go through all of them would take long.
+_MOST_SPARED: Final = 1000
 
 
 def parts_for(most: int) -> int:
@@ -81,12 +83,14 @@ class Bounded(Generic[_K, _V]):
         return self._parts[hash(key) % self._count]
 
     def _make_room(self, weight: int) -> None:
+        spared = 0
         while self._weight and self._weight + weight > self._most:
             part = self._parts[self._next]
             self._next = (self._next + 1) % len(self._parts)
             if part:
                 key = next(iter(part))
-                if self._spare(key):
+                if self._spare(key) and spared < _MOST_SPARED:
+                    spared += 1
                     part[key] = part.pop(key)
                 else:
                     self.delete(key)

@@ -29,6 +29,7 @@ class HotNames:
         self.given: dict[str | ServerName, Resolution] = {}
         """For the hot path, which only reads."""
         self._elsewhere: dict[int, set[str]] = {}
+        self._places: dict[str, Collection[int]] = {}  # where a name is noted, if it is
 
     def put(self, text: str, resolution: Resolution, keys: Iterable[str]) -> None:
         """Let a name be hot that rests on the questions with these keys.
@@ -36,7 +37,10 @@ class HotNames:
         Those about the host that its text is may be left out.
         """
         self.given[text] = resolution
-        for place in _elsewhere(text, keys):
+        places = _elsewhere(text, keys)
+        if places:
+            self._places[text] = places
+        for place in places:
             texts = self._elsewhere.get(place)
             if texts is None:
                 self._elsewhere[place] = {text}
@@ -47,7 +51,7 @@ class HotNames:
         """Let a name cool, and return whether it was hot."""
         if self.given.pop(text, None) is None:
             return False
-        for place in _elsewhere(text, self._keys_of(text)):
+        for place in self._places.pop(text, ()):
             texts = self._elsewhere[place]
             texts.remove(text)
             if not texts:
@@ -58,6 +62,7 @@ class HotNames:
         """Let all names cool."""
         self.given.clear()
         self._elsewhere.clear()
+        self._places.clear()
 
     def cool(self, questions: Collection[Question]) -> None:
         """Let the names cool that rest on one of `questions`."""

@@ -146,3 +146,16 @@ def test_whether_there_is_anything() -> None:
     assert kept
     kept.delete("a")
     assert not kept
+
+
+def test_few_are_spared_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When all would be spared, one goes all the same, before all have been asked about."""
+    monkeypatch.setattr("matrix_resolve.core.bounded._MOST_SPARED", 3)
+    asked = []
+    bounded = Bounded[str, int](100, spare=lambda key: asked.append(key) is None)
+    for number in range(100):
+        bounded.put(str(number), number)
+    bounded.put("new", 100)
+    assert len(bounded) == 100
+    assert asked == ["0", "1", "2", "3"]
+    assert bounded.look("3") is None
