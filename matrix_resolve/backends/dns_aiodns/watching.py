@@ -27,7 +27,8 @@ class WatchedResolver(aiodns.DNSResolver):
         super().__init__([server], **options)
 
     def _make_channel(self, **options: Any) -> tuple[bool, pycares.Channel]:
-        if type(self.loop).add_reader is asyncio.AbstractEventLoop.add_reader:  # it can't, Windows'
+        # Windows' proactor can't.
+        if type(self.loop).add_reader is asyncio.AbstractEventLoop.add_reader:
             return super()._make_channel(**options)
         to = WeakMethod(self._sock_state_cb)  # or they would hold each other
 
