@@ -24,7 +24,8 @@ _REFUSED: Final = frozenset(
 _PATH: Final = re.compile(r"/[\x21\x22\x24-\x3e\x40-\x7e]*(\?[\x21\x22\x24-\x7e]+)?")
 # RFC 9110, 5.6.2: what methods and the names of header fields consist of.
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_METHODS: Final = frozenset({"GET", "PUT", "POST", "DELETE"})  # the usual ones are that
+# Those of nearly all requests, which need no look at their letters.
+_METHODS: Final = frozenset({"GET", "PUT", "POST", "DELETE"})
 _NOT_IN_VALUES: Final = re.compile(r"[\r\n\0]")
 
 
