@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gc
 import inspect
 import os
 import signal
@@ -65,6 +66,15 @@ def _is_ours(callback: Any) -> bool:
     while isinstance(callback, functools.partial):
         callback = callback.func
     return str(getattr(callback, "__module__", "")).partition(".")[0] == "matrix_resolve"
+
+
+@pytest.fixture
+def _uncollected() -> Iterator[None]:
+    """Collect what others have left, and then nothing."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

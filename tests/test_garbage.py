@@ -6,7 +6,7 @@ collections frequent and long.
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -17,15 +17,6 @@ from matrix_resolve.transport.guard import GuardedTls
 from matrix_resolve.transport.race import Race
 
 HANGS = 10.0
-
-
-@pytest.fixture
-def _uncollected() -> Iterator[None]:
-    """Collect what others have left, and then nothing."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 async def leaves_none(ask: Callable[[str], Awaitable[Any]], name: str, *kinds: type) -> None:

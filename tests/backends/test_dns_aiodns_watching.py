@@ -2,9 +2,8 @@
 
 import asyncio
 import gc
-import os
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -23,6 +22,7 @@ from dns_lookups import (
     handmade,
     until,
 )
+from loops import event_loops
 
 from matrix_resolve.backends.dns_aiodns import AiodnsLookup, channels
 from matrix_resolve.backends.dns_aiodns.channels import PatientChannel, QuickChannel
@@ -321,21 +321,10 @@ class WithoutReaders(asyncio.SelectorEventLoop):
     add_reader = asyncio.AbstractEventLoop.add_reader  # type: ignore[assignment]
 
 
-def _loops() -> list[Any]:
-    factories = [
-        pytest.param(asyncio.SelectorEventLoop, id="asyncio"),
-        pytest.param(WithoutReaders, id="without readers"),
-    ]
-    try:
-        import uvloop
-    except ImportError:
-        if os.environ.get("CI"):
-            raise
-        return factories
-    return [*factories, pytest.param(uvloop.new_event_loop, id="uvloop")]
+LOOPS = event_loops(pytest.param(WithoutReaders, id="without readers"))
 
 
-@pytest.mark.parametrize("new_loop", _loops())
+@pytest.mark.parametrize("new_loop", LOOPS)
 def test_loops(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     """On each: by datagrams and by TCP, and what is silent is given up."""
     counted = Counted(by_name)
@@ -361,7 +350,7 @@ def test_loops(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     assert {counted.asked[f"{n}.example", "SRV"] for n in range(3)} == {1}
 
 
-@pytest.mark.parametrize("new_loop", _loops())
+@pytest.mark.parametrize("new_loop", LOOPS)
 def test_many_in_one_turn(
     new_loop: Callable[[], asyncio.AbstractEventLoop], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -390,15 +379,6 @@ def test_many_in_one_turn(
 
 
 # What is left
-
-
-@pytest.fixture
-def _uncollected() -> Iterator[None]:
-    """Collect what others have left, and then nothing."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 OURS = (WatchedResolver, aiodns.DNSResolver, QuickChannel, PatientChannel, Tries)

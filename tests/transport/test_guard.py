@@ -1,7 +1,6 @@
 """TLS under guard: counted, silent while idle, and quick to part."""
 
 import asyncio
-import os
 import socket
 import ssl
 import weakref
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 from houses import CERTIFICATES, GOOD, NAME
+from loops import event_loops
 
 from matrix_resolve.transport.attempts import Budget, ConnectionAttempt
 from matrix_resolve.transport.guard import GuardedContext, GuardedTls, Turn
@@ -267,18 +267,7 @@ def test_farewell_lets_the_transport_go() -> None:
     assert left() is None
 
 
-def _loops() -> list[Any]:
-    factories = [pytest.param(asyncio.new_event_loop, id="asyncio")]
-    try:
-        import uvloop
-    except ImportError:
-        if os.environ.get("CI"):
-            raise
-        return factories
-    return [*factories, pytest.param(uvloop.new_event_loop, id="uvloop")]
-
-
-@pytest.mark.parametrize("new_loop", _loops())
+@pytest.mark.parametrize("new_loop", event_loops())
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_closing_does_not_wait(
     new_loop: Callable[[], asyncio.AbstractEventLoop], version: ssl.TLSVersion
