@@ -106,11 +106,7 @@ class AiohttpWellKnownFetcher(Closeable):
         self._proxy = EnvironmentProxy() if trust_env else None
         self._connect_to = {} if connect_to is None else connect_to
         self._redirected = redirected
-        self._connections = Connections(
-            affordable(_SHARE, _MOST_SOCKETS),
-            keeps=False,  # a host is seldom asked twice within a day
-            receive_buffer=PIECE,
-        )
+        self._connections = Connections(affordable(_SHARE, _MOST_SOCKETS), receive_buffer=PIECE)
         self._session: aiohttp.ClientSession | None = None
         self._dialler: Dialler | None = None
         self._under_way: set[asyncio.Timeout] = set()
@@ -137,6 +133,7 @@ class AiohttpWellKnownFetcher(Closeable):
                 self._connections,
                 ssl_context=self._ssl_context,
                 turn=Turn(),
+                force_close=True,  # a host is seldom asked twice within a day
                 headers={
                     "Accept": "application/json",
                     "Accept-Encoding": "identity",

@@ -27,15 +27,12 @@ def affordable(share: float, most: int) -> int:
 class Connections:
     """Opens the sockets of one session, for aiohttp's `socket_factory`: at most `most` at once.
 
-    `keeps`: connections are kept, idle, to be used again.
-
     `receive_buffer` in bytes limits what the kernel takes in unread, so that a server which floods
     us is read in pieces among which other connections have their turn.
     """
 
-    def __init__(self, most: int, *, keeps: bool = True, receive_buffer: int | None = None) -> None:
+    def __init__(self, most: int, *, receive_buffer: int | None = None) -> None:
         self._most = most
-        self.keeps: Final = keeps
         self._receive_buffer = receive_buffer
         self._open = set[Socket]()
         self._promised = 0

@@ -44,6 +44,7 @@ def open_session(
     *,
     ssl_context: ssl.SSLContext | None = None,
     turn: Turn | None = None,
+    force_close: bool = False,
     keepalive_timeout: float | None = None,
     response_class: type[Response] = Response,
     max_header_lines: int = MAX_HEADERS,
@@ -58,7 +59,7 @@ def open_session(
         resolver=PinnedResolver(),
         use_dns_cache=False,  # it ignores TTLs, and would keep what is no longer pinned
         ssl=GuardedContext(ssl_context or default_ssl_context(), turn),
-        force_close=not connections.keeps,
+        force_close=force_close,
         keepalive_timeout=keepalive_timeout,
         limit=0,  # how many at once is for `connections` to say
         socket_factory=connections,

@@ -64,6 +64,10 @@ class Known:
         return False
 
 
+Planned = tuple[float, Known]
+"""A try: when it is made, in shares of a question's time, and at which server."""
+
+
 class Tries:
     """The tries of one question, made as in `plan`, the first at once.
 
@@ -76,7 +80,7 @@ class Tries:
         self,
         name: str,
         kind: str,
-        plan: "Sequence[Planned]",
+        plan: Sequence[Planned],
         timeout: float,
         clock: Callable[[], float],
     ) -> None:
@@ -260,10 +264,6 @@ class Tries:
         now = self._clock()
         for known, asked_at in self._asked_at.items():
             known.silent(asked_at, now)
-
-
-Planned = tuple[float, Known]
-"""A try: when it is made, in shares of a question's time, and at which server."""
 
 
 def planned(servers: Sequence[Known]) -> list[Planned]:
